@@ -175,13 +175,18 @@ static int is_taken(struct push *push, struct remote *remote, const char *id, st
     int rc;
 
     remote_text(&params, id);
-    rc = remote_query(remote, "SELECT session FROM richd.source WHERE id = $1::text", &params,
+    rc = remote_query(remote, "SELECT session, host FROM richd.source WHERE id = $1::text", &params,
                       &rows, err);
     session = rc == 0 && PQntuples(rows) > 0 ? remote_cell(rows, 0, 0) : "";
     if (!push->has_begun)
         snprintf(push->predecessor, sizeof push->predecessor, "%s", session);
     else if (*session)
         rc = strcmp(session, push->session) != 0 && strcmp(session, push->predecessor) != 0;
+    if (rc == 1)
+        snprintf(push->remark, sizeof push->remark,
+                 "a daemon on %.60s writes with a copy of this store; this one goes on as a source"
+                 " of its own (copy a store with richd --backup)",
+                 remote_cell(rows, 0, 1));
     PQclear(rows);
     return rc;
 }
@@ -421,6 +426,11 @@ int push_step(struct push *push, struct remote *remote, struct err *err)
         return rc;
     push_note(push);
     return push->has_more_runs || push->has_missed || push->position < push->committed;
+}
+
+const char *push_remark(const struct push *push)
+{
+    return push->remark;
 }
 
 int64_t push_position(const struct push *push)

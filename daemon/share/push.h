@@ -31,5 +31,8 @@ int push_begin(struct push *, struct remote *, struct err *err);
  * the store. */
 int push_step(struct push *, struct remote *, struct err *err);
 
+/* One sentence where this store was found to be one of two copies; "". */
+const char *push_remark(const struct push *);
+
 /* How far the history has come, in the feed's order; 0: not known yet. */
 int64_t push_position(const struct push *);

@@ -94,6 +94,7 @@ struct push {
     int64_t reach;        /* where this batch ends */
     int64_t generation;   /* of the source, where another store has the same id */
     bool has_begun;       /* this process has written as that source */
+    char remark[256];
 
     struct known_run *runs; /* by key */
     size_t n_runs, n_changed;

@@ -5,8 +5,8 @@
  * Functions return 0 or -errno, with one sentence that names the server: -ECANCELED, it shall stop;
  * -ECONNREFUSED, it is away or has ended the connection; -EACCES, it does not let us in, or lacks a
  * right; -EROFS, it takes no writes; -ENOSPC, its disk is full; -EAGAIN, another daemon was in the
- * way, and it may be tried at once; -ENOENT, a table is not there, or -ENODATA, a column; else -EPROTO. *
- * Tested with its files by test_what_is_stored_is_copied_to_the_shared_history.py. */
+ * way, and it may be tried at once; -ENOENT, a table is not there, or -ENODATA, a column; else
+ * -EPROTO. * Tested with its files by test_what_is_stored_is_copied_to_the_shared_history.py. */
 #pragma once
 
 #include <libpq-fe.h>

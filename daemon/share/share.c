@@ -164,6 +164,8 @@ static int connect_and_begin(struct share *share, struct err *err)
         log_info("the shared history is on %s", share->remote.server);
     if (share->ask)
         ask_note_away(share->ask, rc < 0);
+    if (rc == 0 && share->push && *push_remark(share->push))
+        remark(share, push_remark(share->push));
     return rc;
 }
 

@@ -55,3 +55,6 @@ def test_a_copy_that_writes_at_the_same_time_is_told_apart(new_daemon, database)
             await_level(daemon)
     assert database.sql("SELECT run, count(*) FROM richd.point GROUP BY 1 ORDER BY 1") == [
         ["run-0", "2"], ["run-1", "6"], ["run-2", "6"]]
+    said = [problem for daemon in (first, second)
+            for problem in daemon.rpc("server.status")["problems"]]
+    assert len(said) == 1 and "writes with a copy of this store" in said[0], said

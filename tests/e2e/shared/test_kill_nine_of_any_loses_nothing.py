@@ -12,6 +12,8 @@ from sharing import assert_same, await_level, train
 ROUNDS = int(os.environ.get("KILL_ROUNDS",
                             200 if os.environ.get("RICHD_TESTS") == "all" else 5))
 SEED = int(os.environ.get("KILL_SEED", 1))
+#: A trainer that says nothing for a minute is taken for lost.
+SILENT_S = 30
 LAYERS = ("head", "body")
 
 
@@ -34,22 +36,24 @@ def go_on(attempt, until):
 def test_nothing_acknowledged_is_lost_or_doubled(new_daemon, own_server):
     rng = random.Random(SEED)
     database = own_server.new_database()
-    n_partitions = SEED % 2 * 8
-    writer = new_daemon("--history", database.url, "--history-partitions", str(n_partitions)).start()
+    partitions = str(SEED % 2 * 8)
+    writer = new_daemon("--history", database.url, "--history-partitions", partitions).start()
     reader = new_daemon("--history", database.url, "--read-only", "on").start()
-    acknowledged, step = [], 0
-    attempt = train_until_killed(writer, acknowledged, step)
+    acknowledged = []
+    attempt = train_until_killed(writer, acknowledged, 0)
     for _ in range(ROUNDS):
         go_on(attempt, time.monotonic() + rng.uniform(0, 0.4))
         victim = rng.choice((writer, reader, own_server))
         victim.kill()
+        began = time.monotonic()
         if victim is writer:
             attempt.close()
-            step = acknowledged[-1][1] + 1 if acknowledged else 0
         if victim is own_server and rng.random() < 0.5:
             go_on(attempt, time.monotonic() + 0.2)  # while it is away
         victim.start()
-        if victim is writer:
+        if victim is writer or time.monotonic() - began > SILENT_S:
+            attempt.close()
+            step = acknowledged[-1][1] + 1 if acknowledged else 0
             attempt = train_until_killed(writer, acknowledged, step)
     next(attempt, None)
     attempt.close()
