@@ -73,6 +73,9 @@ static const struct row rows[] = {
                               "the keys for it, which richctl join --relay writes "
                               "[~/.config/richd/upstream, ~/.config/richd/joined]",
                               0, false},
+    [OPTION_ACK] = {"ack", "disk|history",
+                    "acknowledge what is on this host's disk, or only when --history has it [disk]",
+                    0, false},
     [OPTION_NICE] = {"nice", "N", "niceness from 0 to 19: training goes first [10]", 0, false},
     [OPTION_RANKS_WAIT] = {"ranks-wait", "SECONDS",
                            "a checkpoint of one rank waits so long for the others [10]", 0, false},

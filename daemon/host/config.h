@@ -33,6 +33,7 @@ enum option {
     OPTION_READ_ONLY,
     OPTION_UPSTREAM,
     OPTION_UPSTREAM_KEYS,
+    OPTION_ACK,
     OPTION_NICE,
     OPTION_RANKS_WAIT,
     OPTION_IDLE_EXIT,
@@ -67,6 +68,7 @@ struct config {
     int nice;
     unsigned history_partitions; /* 0: none */
     bool is_read_only;
+    bool acks_by_history; /* and not by this host's disk */
     unsigned ranks_wait_s;
     unsigned idle_exit_s; /* 0: off */
     int64_t keep_days;    /* -1: off */

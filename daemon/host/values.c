@@ -169,6 +169,24 @@ static int check_read_only(struct config *config, struct err *err)
     return 0;
 }
 
+static int check_ack(struct config *config, struct err *err)
+{
+    const char *text, *history = config->value[OPTION_HISTORY];
+
+    if (config_set_default(config, OPTION_ACK, "disk") < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    text = config->value[OPTION_ACK];
+    config->acks_by_history = strcmp(text, "history") == 0;
+    if (!config->acks_by_history && strcmp(text, "disk") != 0)
+        return config_refuse(config, OPTION_ACK,
+                             err_set(err, -EBADMSG, "\"%s\" is neither disk nor history", text),
+                             err);
+    if (config->acks_by_history && (!history || strcmp(history, "off") == 0))
+        return config_refuse(config, OPTION_ACK,
+                             err_set(err, -EBADMSG, "it needs a --history that acknowledges"), err);
+    return 0;
+}
+
 int values_check(struct config *config, struct err *err)
 {
     const char *name = config->value[OPTION_LOG_LEVEL];
@@ -183,7 +201,8 @@ int values_check(struct config *config, struct err *err)
         return err_set(err, -ENOMEM, "out of memory");
     if (check_ranks_wait(config, err) < 0 || check_idle_exit(config, err) < 0 ||
         check_keep_days(config, err) < 0 || check_max_bytes(config, err) < 0 ||
-        check_history_partitions(config, err) < 0 || check_read_only(config, err) < 0)
+        check_history_partitions(config, err) < 0 || check_read_only(config, err) < 0 ||
+        check_ack(config, err) < 0)
         return -EBADMSG;
     return check_nice(config, err);
 }

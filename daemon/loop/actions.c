@@ -10,14 +10,19 @@
 /* Acknowledge, then show, then forget. */
 static void complete(struct loop *loop, peer_id peer, struct record *record)
 {
-    if (loop->exit_code == 0)
+    bool is_held = loop_holds_acks(loop);
+
+    if (loop->exit_code == 0 && !is_held)
         ingest_send_record_acks(loop->ingest, peer, record);
     feedhub_publish(loop->hub, record);
     loop_report(loop, record);
     log_debug("stored run=%s seq=%llu step=%lld points=%zu scalars=%zu", record->run,
               (unsigned long long)record->seq, (long long)record->step, record->n_points,
               record->n_scalars);
-    record_free(record);
+    if (is_held)
+        loop_hold_record(loop, peer, record);
+    else
+        record_free(record);
 }
 
 static void start_job(struct loop *loop, struct job *job)
@@ -50,7 +55,10 @@ static void do_action(struct loop *loop, struct action *action)
         ingest_send_progress(loop->ingest, action->peer, action->granted);
         break;
     case ACT_ACK:
-        ingest_send_ack(loop->ingest, action->peer, action->seq);
+        if (loop_holds_acks(loop))
+            loop_hold_ack(loop, action->peer, action->seq);
+        else
+            ingest_send_ack(loop->ingest, action->peer, action->seq);
         break;
     case ACT_COMPLETE:
         complete(loop, action->peer, action->record);

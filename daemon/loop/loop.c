@@ -350,6 +350,7 @@ static void free_parts(struct loop *loop)
     while ((batch = actions_next_released(&loop->actions)))
         ingest_release(batch);
     actions_release(&loop->actions);
+    loop_drop_acks(loop);
     alert_free(loop->alert);
     spools_free(loop->spools);
     share_close(loop->share);
@@ -378,6 +379,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
         return err_set(err, -ENOMEM, "out of memory");
     uv_loop_init(&loop->uv);
     actions_init(&loop->actions);
+    loop_init_held(loop);
     loop->started_ms = clock_monotonic_ms();
     loop->thread = uv_thread_self();
     loop->config = config;

@@ -8,6 +8,7 @@
  *     prune.c    has runs leave the history that are too old, or too many
  *     share.c    has the history shared with other daemons
  *     relay.c    has what is stored go on to another daemon, and takes what others relay
+ *     held.c     has acknowledgements wait for that history, where the options say so
  *     report.c   writes down what a stored record says: to the log, and to the command for events
  *     stop.c     moves the daemon from serving to its end
  *     status.c   answers server.status
@@ -89,10 +90,12 @@ struct loop {
     char *token_path;          /* of the page's own token; NULL: it has none */
     struct ingest *ingest;
     struct alert *alert;
-    struct share *share;        /* NULL: the history is not shared */
-    struct relay *relay;        /* NULL: nothing goes on to another daemon */
-    size_t n_takes, take_bytes; /* of relays, that are lent to the store */
-    struct spools *spools;      /* NULL: its directory cannot be used */
+    struct share *share;                       /* NULL: the history is not shared */
+    struct relay *relay;                       /* NULL: nothing goes on to another daemon */
+    size_t n_takes, take_bytes;                /* of relays, that are lent to the store */
+    struct spools *spools;                     /* NULL: its directory cannot be used */
+    struct list held_by_feed, held_by_commits; /* acknowledgements that wait for it */
+    size_t n_held, n_held_points;
     struct log_limit not_stored;
     struct log_limit probe_limit;
     bool store_waits;    /* as it was told last */
@@ -158,6 +161,18 @@ bool loop_ask_history(struct loop *, struct record *);
 int loop_open_relay(struct loop *, struct err *err);
 /* A relay's message, with the loop for `arg`: ingest_relay_cb. */
 int loop_on_relay(void *arg, const struct take_request *, struct nack *);
+/* ---- held.c ---------------------------------------------------------------------------------- */
+
+void loop_init_held(struct loop *);
+/* Whether acknowledgements wait for the shared history. */
+bool loop_holds_acks(const struct loop *);
+/* One that has nothing to publish; and one of a record, which is taken. */
+void loop_hold_ack(struct loop *, peer_id, uint64_t seq);
+void loop_hold_record(struct loop *, peer_id, struct record *);
+/* The shared history has come so far: those that waited for it are sent. */
+void loop_release_acks(void *loop, uint64_t feed_seq, uint64_t commits);
+/* None is sent any more. */
+void loop_drop_acks(struct loop *);
 
 /* ---- page.c ---------------------------------------------------------------------------------- */
 

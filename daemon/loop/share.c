@@ -74,6 +74,7 @@ int loop_open_share(struct loop *loop, struct err *err)
         .loop = &loop->uv,
         .lend = lend,
         .on_merged = on_merged,
+        .on_reached = loop->config->acks_by_history ? loop_release_acks : NULL,
         .arg = loop,
     };
 

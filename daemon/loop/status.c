@@ -62,6 +62,21 @@ static void add_relay(struct loop *loop, cJSON *object)
     add_lag_problem(object, "what is stored waits here", status.behind_since, status.problem);
 }
 
+/* What trainers wait for; it is told where the server does not take it. */
+static void add_held_problem(const struct loop *loop, const struct share_status *status,
+                             cJSON *problems)
+{
+    char text[160];
+
+    if (loop->n_held == 0 || !*status->problem)
+        return;
+    snprintf(text, sizeof text,
+             "%zu messages of trainers are stored here, and acknowledged when the shared history"
+             " has them (--ack history)",
+             loop->n_held);
+    add_sentence(problems, text);
+}
+
 /* The newest that was stored is there, or waits for so long; null where nothing is shared. */
 static void add_share(struct loop *loop, cJSON *object)
 {
@@ -79,6 +94,7 @@ static void add_share(struct loop *loop, cJSON *object)
     json_add_integer(object, "history_waiting", status.n_waiting);
     add_lag_problem(object, "the shared history is behind", status.behind_since, status.problem);
     add_lag_problem(object, "the shared history", 0, status.remark);
+    add_held_problem(loop, &status, cJSON_GetObjectItemCaseSensitive(object, "problems"));
 }
 
 /* What a person should know of the store. */

@@ -486,7 +486,8 @@ static int put_table(struct work *work, enum share_table_id id, struct err *err)
 {
     const struct merge_rows *rows = &work->merge->rows[id];
     /* A run is there only with the place of who wrote it: by that a start knows this store. */
-    bool makes = id < SHARE_TABLE_POINT && work->merge->source != 0;
+    bool has_place = work->merge->source != 0 || work->merge->is_relayed;
+    bool makes = id < SHARE_TABLE_POINT && has_place;
     int rc = 0;
 
     for (int row = 0; rc == 0 && row < rows->n; row++) {

@@ -60,7 +60,8 @@ struct share {
     atomic_int_fast64_t position; /* of the feed: how far the history has come */
     int pause_ms;
 
-    uv_async_t async; /* of a reader: a merge is offered */
+    atomic_uint_fast64_t commits; /* of the store: all of them are there */
+    uv_async_t async;             /* a merge is offered, or the position has moved */
     bool has_async;
     int done_fd;
 
@@ -169,7 +170,8 @@ static int connect_and_begin(struct share *share, struct err *err)
     return rc;
 }
 
-static int step(struct share *share, struct err *err)
+/* `commits` were there before. */
+static int step(struct share *share, uint64_t commits, struct err *err)
 {
     int rc;
 
@@ -179,6 +181,10 @@ static int step(struct share *share, struct err *err)
     if (rc == 0)
         rc = push_step(share->push, &share->remote, err);
     share->position = push_position(share->push);
+    if (rc == 0)
+        share->commits = commits;
+    if (rc >= 0)
+        share_tell_reached(share);
     return rc;
 }
 
@@ -202,7 +208,7 @@ static int copy(struct share *share, struct err *err)
 {
     for (;;) {
         uint64_t commits = store_commits(share->config.store);
-        int rc = step(share, err);
+        int rc = step(share, commits, err);
 
         if (rc < 0)
             return rc;
@@ -316,6 +322,20 @@ static int merge_into(void *arg, struct merge *merge, struct err *err)
     return merge->task.rc < 0 ? err_set(err, merge->task.rc, "%s", merge->task.why.text) : 0;
 }
 
+/* On the loop: who waits for the server hears how far it is. */
+static void on_reached(uv_async_t *async)
+{
+    struct share *share = async->data;
+
+    share->config.on_reached(share->config.arg, (uint64_t)share->position, share->commits);
+}
+
+void share_tell_reached(struct share *share)
+{
+    if (share->has_async)
+        uv_async_send(&share->async);
+}
+
 /* ---- opening and closing --------------------------------------------------------------------- */
 
 bool share_ask(struct share *share, struct share_question *question)
@@ -338,10 +358,22 @@ int share_session(char out[33], struct err *err)
     return 0;
 }
 
+static int open_async(struct share *share, uv_async_cb on_turn, struct err *err)
+{
+    if (uv_async_init(share->config.loop, &share->async, on_turn) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    share->async.data = share;
+    share->has_async = true;
+    return 0;
+}
+
 static int open_writer(struct share *share, struct err *err)
 {
     char session[33];
     int rc = share_session(session, err);
+
+    if (rc == 0 && share->config.on_reached)
+        rc = open_async(share, on_reached, err);
 
     if (rc == 0)
         rc = ask_open(share->config.loop, &share->ask, err);
@@ -354,12 +386,12 @@ static int open_writer(struct share *share, struct err *err)
 
 static int open_reader(struct share *share, struct err *err)
 {
+    int rc = open_async(share, on_offer, err);
+
     share->done_fd = eventfd(0, EFD_CLOEXEC);
-    if (share->done_fd < 0 || uv_async_init(share->config.loop, &share->async, on_offer) < 0)
-        return err_set(err, -ENOMEM, "out of memory");
-    share->async.data = share;
-    share->has_async = true;
-    return pull_new(share->path, merge_into, share, &share->pull, err);
+    if (rc == 0 && share->done_fd < 0)
+        rc = err_set(err, -ENOMEM, "out of memory");
+    return rc < 0 ? rc : pull_new(share->path, merge_into, share, &share->pull, err);
 }
 
 static int start(struct share *share, struct err *err)

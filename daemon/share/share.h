@@ -54,6 +54,9 @@ struct share_config {
     bool (*lend)(void *arg, struct store_task *);
     /* It is home. The store has things up to `feed_seq`. */
     void (*on_merged)(void *arg, uint64_t feed_seq);
+    /* Of one that writes, or NULL: the server has committed the feed up to `feed_seq`, and all that
+     * the store's first so many commits brought (store_commits). */
+    void (*on_reached)(void *arg, uint64_t feed_seq, uint64_t commits);
     void *arg;
 };
 
@@ -71,6 +74,8 @@ void share_stop(struct share *);
 void share_close(struct share *);
 
 void share_status(struct share *, struct share_status *out);
+/* `on_reached` is called soon, also where the server has nothing new. */
+void share_tell_reached(struct share *);
 
 /* Which attempt of a run the history has as its newest. Filled in but for `link` and the two below,
  * and borrowed until it is told. */
