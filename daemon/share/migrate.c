@@ -24,6 +24,7 @@ struct migrate {
     struct store *store;
     struct push *push; /* of the way out */
     struct pull *pull; /* of the way in */
+    double n_there;    /* places in the feed, of the way in */
 };
 
 /* The calling thread is the only one that has the store. */
@@ -34,11 +35,28 @@ static int merge_here(void *arg, struct merge *merge, struct err *err)
     return merge->task.work(migrate->store, &merge->task, err);
 }
 
+/* By the places in the feed, there and here. */
 static double part_done(const struct migrate *migrate)
 {
-    if (migrate->pull)
-        return pull_part(migrate->pull);
-    return (double)push_position(migrate->push) / (1 + (double)store_feed_seq(migrate->store));
+    double stored = (double)store_feed_seq(migrate->store);
+    double part = migrate->pull ? stored / migrate->n_there
+                                : (double)push_position(migrate->push) / (1 + stored);
+
+    return part < 1 ? part : 1;
+}
+
+/* What all daemons together have counted. */
+static int count_there(struct migrate *migrate, struct err *err)
+{
+    PGresult *rows;
+    int rc = remote_query(&migrate->remote,
+                          "SELECT coalesce(sum(feed_seq), 0)::bigint FROM richd.source", NULL,
+                          &rows, err);
+
+    if (rc == 0)
+        migrate->n_there = 1 + (double)remote_integer(rows, 0, 0);
+    PQclear(rows);
+    return rc;
 }
 
 static int begin(struct migrate *migrate, struct err *err)
@@ -47,8 +65,10 @@ static int begin(struct migrate *migrate, struct err *err)
 
     if (rc < 0)
         return rc;
-    return migrate->push ? push_begin(migrate->push, &migrate->remote, err)
-                         : pull_begin(migrate->pull, &migrate->remote, err);
+    if (migrate->push)
+        return push_begin(migrate->push, &migrate->remote, err);
+    rc = pull_begin(migrate->pull, &migrate->remote, err);
+    return rc == 0 ? count_there(migrate, err) : rc;
 }
 
 /* Counts up `*n_steps` with each batch. */

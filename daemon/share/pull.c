@@ -384,17 +384,6 @@ int pull_step(struct pull *pull, struct remote *remote, struct err *err)
     return rc < 0 ? rc : has_more;
 }
 
-double pull_part(const struct pull *pull)
-{
-    double here = 0, there = 0;
-
-    for (size_t i = 0; i < pull->n_places; i++) {
-        here += (double)pull->places[i].fed;
-        there += (double)pull->places[i].batch;
-    }
-    return there > 0 ? here / there : 1;
-}
-
 /* ---- beginning ------------------------------------------------------------------------------- */
 
 /* At a start the store takes runs that were open for lost (store/start.c), as its own would be. */

@@ -27,8 +27,5 @@ void pull_free(struct pull *);
 /* After connecting: looks which history it is. Returns remote.h's errors. */
 int pull_begin(struct pull *, struct remote *, struct err *err);
 
-/* How much of what is there is here, in [0, 1]. */
-double pull_part(const struct pull *);
-
 /* Fetches what is new: 1 when there is more, 0 when all is here, or -errno. */
 int pull_step(struct pull *, struct remote *, struct err *err);
