@@ -1,7 +1,7 @@
 /* The inside of a comparison, shared by its files: compare_read.c reads a table of either side,
  * compare.c finds the runs and tells what differs. Threads as in compare.h.
  *
- * Tested by test_a_history_moves.py. */
+ * Tested with its files by test_a_history_moves.py. */
 #pragma once
 
 #include <stdbool.h>

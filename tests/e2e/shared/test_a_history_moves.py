@@ -14,8 +14,9 @@ RUNS = ("one", "two")
 
 
 def migrate(*arguments, code=0):
-    done = subprocess.run([BUILD / "richctl", "migrate", *map(str, arguments)], env=clean_environment(),
-                          capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([BUILD / "richctl", "migrate", *map(str, arguments)],
+                          env=clean_environment(), capture_output=True, text=True, timeout=300,
+                          check=False)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done
 
