@@ -164,11 +164,6 @@ static int take_store_runs(struct compare *compare, size_t *room, struct err *er
     return rc;
 }
 
-static int compare_runs(const void *a, const void *b)
-{
-    return compare_keys(&(*(struct compared_run *const *)a)->key, b);
-}
-
 static int find_runs(struct compare *compare, struct err *err)
 {
     size_t room = 0;
@@ -182,8 +177,8 @@ static int find_runs(struct compare *compare, struct err *err)
     if (!compare->by_key)
         return err_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < compare->n_runs; i++)
-        compare->by_key[i] = &compare->runs[i];
-    qsort(compare->by_key, compare->n_runs, sizeof *compare->by_key, compare_runs);
+        compare->by_key[i] = (struct run_by_key){compare->runs[i].key, &compare->runs[i]};
+    qsort(compare->by_key, compare->n_runs, sizeof *compare->by_key, compare_keys);
     return 0;
 }
 

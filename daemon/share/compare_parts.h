@@ -21,6 +21,12 @@ struct compared_run {
     int64_t key; /* in the store; 0: it is not there */
 };
 
+/* In the order of keys. */
+struct run_by_key {
+    int64_t key;
+    const struct compared_run *run;
+};
+
 struct side {
     struct tally rows;  /* by run, and attempt or name where they differ by these */
     struct tally names; /* by run and type, and number: the identity */
@@ -32,7 +38,7 @@ struct compare {
     bool to_server;
     const struct share_migration *tell;
     struct compared_run *runs; /* by id */
-    struct compared_run **by_key;
+    struct run_by_key *by_key;
     size_t n_runs;
     struct side store, server;
     enum share_table_id id; /* that is compared */
@@ -47,5 +53,5 @@ int compare_read_store(struct compare *, struct err *err);
 int compare_read_server(struct compare *, struct err *err);
 /* NULL: it is not of the side that is copied from. */
 struct compared_run *compare_find_run(const struct compare *, const char *id);
-/* Of bsearch, and with qsort: a key, and a place in `by_key`. */
+/* Of bsearch and qsort: a key, or what begins with one, and another place in `by_key`. */
 int compare_keys(const void *key, const void *run);

@@ -110,7 +110,7 @@ static int take_row(struct compare *compare, struct side *side, const struct com
 {
     const struct share_table *table = &compare->push->table[compare->id];
     uint64_t run = (uint64_t)(of - compare->runs), key = 0, part = 0, *values;
-    uint64_t hash[ROWS_COLUMNS_MAX];
+    uint64_t hash[ROWS_COLUMNS_MAX] = {0};
     int rc = learn_name(compare, side, run, cells, err);
 
     for (size_t i = 0; i < table->n_columns; i++) {
@@ -138,7 +138,7 @@ static int take_row(struct compare *compare, struct side *side, const struct com
 
 int compare_keys(const void *key, const void *run)
 {
-    int64_t a = *(const int64_t *)key, b = (*(struct compared_run *const *)run)->key;
+    int64_t a = *(const int64_t *)key, b = ((const struct run_by_key *)run)->key;
 
     return a < b ? -1 : a > b;
 }
@@ -163,19 +163,19 @@ static int read_store_rows(struct compare *compare, struct err *err)
 {
     const struct share_table *table = &compare->push->table[compare->id];
     sqlite3_stmt *statement = compare->push->statement[PUSH_SQL_TABLES + compare->id];
-    struct cell cells[ROWS_COLUMNS_MAX];
+    struct cell cells[ROWS_COLUMNS_MAX] = {0};
     int rc;
 
     while ((rc = sql_step(statement, err)) == 1) {
         int64_t key = sqlite3_column_int64(statement, 0);
-        struct compared_run **run =
+        const struct run_by_key *found =
             bsearch(&key, compare->by_key, compare->n_runs, sizeof *compare->by_key, compare_keys);
 
         for (size_t i = 1; i < table->n_columns; i++)
             cells[i] = store_cell(statement, (int)i, table->column[i].type);
         rc = sql_row_check(statement, err);
-        if (rc == 0 && run)
-            rc = take_row(compare, &compare->store, *run, cells, 0, err);
+        if (rc == 0 && found)
+            rc = take_row(compare, &compare->store, found->run, cells, 0, err);
         if (rc < 0)
             break;
     }
@@ -230,7 +230,7 @@ static struct cell server_cell(const PGresult *rows, int row, int i, enum share_
 static int take_server_rows(struct compare *compare, const PGresult *rows, struct err *err)
 {
     const struct share_table *table = &compare->push->table[compare->id];
-    struct cell cells[ROWS_COLUMNS_MAX];
+    struct cell cells[ROWS_COLUMNS_MAX] = {0};
     int rc = 0, last = (int)table->n_columns;
 
     for (int row = 0; rc == 0 && row < PQntuples(rows); row++) {
