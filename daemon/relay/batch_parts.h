@@ -1,6 +1,7 @@
 /* The inside of a batch reader, shared by its files: batch.c reads the rows, batch_runs.c knows
- * which runs there are and what was sent of them. Threads as in batch.h, which says what they are
- * tested by. */
+ * which runs there are and what was sent of them. Threads as in batch.h.
+ *
+ * Tested with its files by tests/e2e/relay/test_a_relay_forwards_what_it_has.py. */
 #pragma once
 
 #include <sqlite3.h>

@@ -216,7 +216,7 @@ static int expect(struct link *link, enum control_type type, struct control *out
         rc = wait_within(link, PING_MS, err);
         if (rc == 0)
             continue;
-        if (rc == 1)
+        if (rc > 0)
             rc = receive(link, out, known, err);
         if (rc < 0)
             return rc;
@@ -266,7 +266,7 @@ int link_open(struct link *link, struct err *err)
     if (!link->socket)
         return err_set(err, -ENOMEM, "no socket: %s", zmq_strerror(zmq_errno()));
     link->heard_ms = clock_monotonic_ms();
-    link->patience_ms = 1000 * LINK_SILENT_S;
+    link->patience_ms = LINK_SILENT_MS;
     rc = set_options(link, err);
     if (rc == 0)
         rc = watch(link, err);
@@ -297,7 +297,7 @@ int link_ask(struct link *link, char *text, const struct cbor *rows, struct link
     link->patience_ms += rows ? (int64_t)rows->size / BYTES_A_MS : 0;
     if (rc == 0)
         rc = expect(link, CONTROL_PLACE, &answer, known, err);
-    link->patience_ms = 1000 * LINK_SILENT_S;
+    link->patience_ms = LINK_SILENT_MS;
     if (rc < 0)
         return rc;
     out->batch = answer.place.batch;

@@ -1,6 +1,6 @@
 /* A relay's connection to the daemon behind it: one DEALER, used by one thread, which waits for the
  * other side here and nowhere else. Each wait ends when `stop_fd` becomes readable, and after
- * LINK_SILENT_S without a message. Over a network it speaks CURVE by the keys that `keys` names.
+ * LINK_SILENT_MS without a message. Over a network it speaks CURVE by the keys that `keys` names.
  *
  * Functions return 0 or -errno, with one sentence that names the address: -ECANCELED, it shall
  * stop; -ETIMEDOUT, it is away; -EACCES, it has no keys, or does not let us write; -ENOTSUP, it is
@@ -17,7 +17,7 @@
 #include "proto/cbor.h"
 #include "proto/control.h"
 
-#define LINK_SILENT_S 5
+#define LINK_SILENT_MS INT64_C(5000)
 
 struct link {
     void *context, *socket, *monitor; /* NULL: none */

@@ -175,7 +175,7 @@ static void take_next_source(struct relay *relay)
 /* Asks where we are: 0, 1 when another source has to be taken, or -errno. */
 static int try_source(struct relay *relay, struct cbor *known, struct err *err)
 {
-    struct link_place place;
+    struct link_place place = {0};
     int64_t committed = 0;
     int rc = batch_committed(relay->reader, &committed, err);
 
@@ -218,7 +218,7 @@ static int begin(struct relay *relay, struct err *err)
 /* Sends one batch: 1 when there is more, 0 when all is there, or -errno. */
 static int step(struct relay *relay, struct err *err)
 {
-    struct link_place place;
+    struct link_place place = {0};
     int64_t feed_seq;
     int rc = batch_read(relay->reader, &relay->rows, &feed_seq, err);
 

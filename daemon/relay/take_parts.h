@@ -1,5 +1,6 @@
-/* The inside of a take, shared by its files. On the store's lane, as take.h says, which says what
- * they are tested by. */
+/* The inside of a take, shared by its files. On the store's lane, as take.h says.
+ *
+ * Tested with its files by tests/e2e/relay/test_relays_are_not_trusted.py. */
 #pragma once
 
 #include <sqlite3.h>

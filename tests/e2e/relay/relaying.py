@@ -3,6 +3,7 @@
 from harness import wait_until
 from sharing import answers
 
+
 def is_level(relay):
     status = relay.rpc("server.status")
     return status["upstream_waiting"] == 0 and status["upstream_lag_s"] == 0
