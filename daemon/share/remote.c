@@ -305,25 +305,56 @@ void remote_disconnect(struct remote *remote)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-/* Reads to the end of what was asked, and keeps the first result, or the first failure. */
+/* Adds a row that came alone to those that are there. */
+static int append_row(struct remote *remote, PGresult *rows, const PGresult *row, struct err *err)
+{
+    int n = PQntuples(rows);
+
+    for (int column = 0; column < PQnfields(row); column++) {
+        int size = PQgetisnull(row, 0, column) ? -1 : PQgetlength(row, 0, column);
+
+        if (!PQsetvalue(rows, n, column, PQgetvalue(row, 0, column), size))
+            return err_set(err, -ENOMEM, "out of memory");
+    }
+    if (PQresultMemorySize(rows) <= REMOTE_ANSWER_MAX)
+        return 0;
+    remote_disconnect(remote); /* it would go on */
+    return err_set(err, -EPROTO, "%s: an answer of more than %zu MiB, which no richd has written",
+                   remote->server, REMOTE_ANSWER_MAX >> 20);
+}
+
+/* One result of what was asked: takes it. `*out` gets all rows. */
+static int take_result(struct remote *remote, PGresult *result, PGresult **out, struct err *err)
+{
+    ExecStatusType status = PQresultStatus(result);
+    int rc = 0;
+
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_SINGLE_TUPLE)
+        rc = fail_result(remote, result, err);
+    else if (out && !*out) {
+        *out = result;
+        return 0;
+    } else if (out && status == PGRES_SINGLE_TUPLE)
+        rc = append_row(remote, *out, result, err);
+    PQclear(result);
+    return rc;
+}
+
+/* Reads to the end of what was asked, also behind the first failure. */
 static int take_results(struct remote *remote, PGresult **out, struct err *err)
 {
     PGresult *result = NULL;
-    int rc = 0, waited;
+    int rc = 0;
 
     for (;;) {
-        ExecStatusType status;
+        int waited = await_result(remote, &result, err);
 
-        waited = await_result(remote, &result, err);
         if (waited < 0)
             return waited;
         if (!result)
             return rc;
-        status = PQresultStatus(result);
-        if (rc == 0 && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-            rc = fail_result(remote, result, err);
-        if (rc == 0 && out && !*out)
-            *out = result;
+        if (rc == 0)
+            rc = take_result(remote, result, out, err);
         else
             PQclear(result);
         if (!remote->connection)
@@ -348,6 +379,8 @@ int remote_query(struct remote *remote, const char *sql, const struct remote_par
 
     *out = NULL;
     rc = send_query(remote, sql, params, err);
+    if (rc == 0 && !PQsetSingleRowMode(remote->connection)) /* so an answer without end shows */
+        rc = fail_connection(remote, err);
     if (rc == 0)
         rc = flush_all(remote, err);
     if (rc == 0)

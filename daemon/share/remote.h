@@ -19,6 +19,9 @@
 /* A server that answers nothing for so long is away. */
 #define REMOTE_SILENT_S  60
 #define REMOTE_CONNECT_S 15
+/* More than an answer can have: a reader's window is 16,000 rows of the feed, or the texts of some
+ * thousand runs. It bounds what a table that others have filled costs. */
+#define REMOTE_ANSWER_MAX ((size_t)256 << 20)
 /* A point's columns, source and batch. */
 #define REMOTE_PARAMS_MAX 96
 

@@ -354,8 +354,8 @@ char *share_sql_bury(const struct share_table *table)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Rows of one look; of a spectrum, which has up to 200 KB, and a representation, less. A batch is
- * never cut, so there may be as many more as one has. */
+/* Rows of one look; less of a spectrum, which has up to 200 KB, a representation, and the texts of
+ * a run, which may have 3 MiB. A batch is never cut, so there may be as many more as one has. */
 #define WINDOW_ROWS       4000
 #define WINDOW_LARGE_ROWS 64
 
@@ -405,7 +405,8 @@ char *share_sql_window(bool is_feed)
 
     sqlite3_str_appendall(out, "SELECT least($3::bigint");
     for (int id = first; id < end; id++) {
-        bool is_large = id == SHARE_TABLE_SPECTRUM || id == SHARE_TABLE_REPRESENTATION;
+        bool is_large = id == SHARE_TABLE_SPECTRUM || id == SHARE_TABLE_REPRESENTATION ||
+                        id == SHARE_TABLE_RUN_TEXT;
 
         sqlite3_str_appendf(out,
                             ", (SELECT batch FROM richd.%s WHERE source = $1::integer"

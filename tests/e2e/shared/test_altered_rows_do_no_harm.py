@@ -99,6 +99,17 @@ def test_a_row_that_nobody_can_read_is_named_and_left_out(new_daemon, database):
     wait_until(lambda: len(reader.rpc("run.list")["runs"]) == 3, "what comes behind it")
 
 
+def test_a_batch_without_end_is_refused_at_a_limit(new_daemon, database):
+    write_one(new_daemon, database, "run")
+    database.sql("INSERT INTO richd.spectrum SELECT run, layer, attempt, 1000 + i, rank,"
+                 " rank_targets, uncentred, few_rows, n_values, total,"
+                 " convert_to(repeat('x', 1000000), 'UTF8'), source, batch"
+                 " FROM richd.spectrum, generate_series(1, 300) i WHERE layer = 1 AND step = 0")
+    reader = new_daemon("--history", database.url, "--read-only", "on").start()
+    problems = wait_until(lambda: reader.rpc("server.status")["problems"], "a problem")
+    assert "an answer of more than 256 MiB" in problems[0]
+
+
 @pytest.mark.parametrize("address", PASSWORDS)
 def test_no_part_of_a_password_is_told(tmp_path, address):
     done = subprocess.run([BUILD / "richd", "--history", address, "--state-dir", tmp_path / "state",
