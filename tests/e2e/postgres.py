@@ -60,8 +60,9 @@ class Postgres:
     def start(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.within, *self.prefix, PROGRAMS / "postgres", "-D", self.data], cwd=self.folder,
-                env=clean_environment(LC_ALL="C"), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                [*self.within, *self.prefix, PROGRAMS / "postgres", "-D", self.data],
+                cwd=self.folder, env=clean_environment(LC_ALL="C"), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log)
         # after a crash it syncs every file before it recovers, which a busy disk makes slow
         wait_until(self.is_ready, lambda: f"PostgreSQL: {self.log.read_text()}",
                    timeout=6 * PATIENCE_S)

@@ -1,5 +1,5 @@
-"""A server whose disk is full, or whose tables are of another version: one sentence says so, nothing
-that was acknowledged is lost, and when it is mended all is copied."""
+"""A server whose disk is full, or whose tables are of another version: one sentence says so,
+nothing that was acknowledged is lost, and when it is mended all is copied."""
 
 import pytest
 
