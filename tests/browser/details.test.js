@@ -7,10 +7,12 @@ import { boxOf, closePage, openPage, waitForStep, waitUntil } from "./harness.js
 import { useStage } from "./stage.js";
 
 const N_LONG = 4000;
-const stage = useStage(async ({ daemon }) => {
+const stage = useStage(async ({ daemon, player }) => {
     await daemon.stop();
     daemon.fill("flagged", N_LONG);
     await daemon.start();
+    await player.do("open", "deep", { name: "deep", layers: ["conv", "conv@eval", "head"] });
+    for (const step of [1, 10, 100]) await player.do("checkpoint", "deep", { step, d_lr: 0.5 });
 });
 
 async function waitForText(page, selector, pattern) {
@@ -30,5 +32,22 @@ test("a long run, which is drawn in bins, has marks where any of its points has 
     await waitForText(page, "#flag-tip", /^long head, some of the points, step (9|1.0)\d\d – 1.0\d\d\n⚑ biased/);
     await page.evaluate(() => (location.hash = "runs=long&from=900&to=1100"));
     await waitForText(page, "#meaning-flags", /⚑ biased: .* 10 of \d+ points\./);
+    await closePage(page);
+});
+
+test("layers of evaluation rows stand apart in the map, and not between those of depth", async () => {
+    const page = await openPage(`${stage.owner}#runs=deep&layer=%2A`);
+    const named = () => page.$$eval("#profile-chart title", (all) => [...new Set(all.map((one) => one.textContent.split(",")[0]))].join());
+    const rows = [];
+
+    await page.evaluate(() => (document.getElementById("layers").open = true));
+    await page.waitForSelector("#heatmap[data-layers='3']");
+    await waitUntil(async () => (await named()) === "conv,head", "the profile over layers of training");
+    await page.focus("#heatmap");
+    for (const key of ["ArrowRight", "ArrowDown", "ArrowDown"]) {
+        await page.keyboard.press(key);
+        rows.push((await page.textContent("#heat-value")).split(",")[0]);
+    }
+    assert.deepEqual(rows, ["conv@eval", "head", "conv"]);
     await closePage(page);
 });

@@ -451,14 +451,14 @@ def test_silence_is_told_from_too_few_points(ctl, run):
     run.watched += [{"layer": "head", "metric": "pr", "points": 12, "needed": 23},
                     {"layer": None, "metric": "acc", "points": 0, "needed": 23}]
     text = ctl.run("show", "wd1-seed0")
-    assert "\nhead: pr: too few points to judge: 12 of 23\n" in text
-    assert "\nacc: too few points to judge: 0 of 23\n" in text
+    assert "\nhead: pr: too few points to judge: 12 of 23, still needed: 11. Train on," in text
+    assert "\nacc: too few points to judge: 0 of 23, still needed: 23. " in text
     assert ctl.json("show", "wd1-seed0")[0]["watched"] == run.watched
     run.transition("head", 546, 1080, 1400)
     assert "no transition" not in ctl.run("show", "wd1-seed0")
     assert "too few" not in ctl.run("plot", "wd1-seed0")
     line = ctl.run("plot", "wd1-seed0", "--metric", "pr", "--width", "100").splitlines()[-1]
-    assert line == "  wd1-seed0 head: pr: too few points to judge: 12 of 23"
+    assert line.startswith("  wd1-seed0 head: pr: too few points to judge: 12 of 23, still needed: 11")
 
 
 def test_tail_prints_events_as_they_come(ctl, feed, run):

@@ -83,6 +83,11 @@ char *eventline_text(const cJSON *event)
     return NULL;
 }
 
+/* As the page has it (plot/marks.js). */
+#define SHORTAGE                                                                                   \
+    "too few points to judge: %.0f of %.0f, still needed: %.0f. Train on, or take points more "    \
+    "often"
+
 char *eventline_shortage(const cJSON *series)
 {
     double points = member_number(series, "points"), needed = member_number(series, "needed");
@@ -91,8 +96,7 @@ char *eventline_shortage(const cJSON *series)
     if (!(points < needed))
         return NULL;
     name = text_escape(member_text(series, "metric", "?"));
-    if (!name ||
-        asprintf(&text, "%s: too few points to judge: %.0f of %.0f", name, points, needed) < 0)
+    if (!name || asprintf(&text, "%s: " SHORTAGE, name, points, needed, needed - points) < 0)
         text = NULL;
     free(name);
     return text;

@@ -2,6 +2,7 @@
  * are shown their attempts and scalars. Every part of the page that shows runs reads them here. */
 
 import { visible } from "../base/names.js";
+import { isTraining } from "./depth.js";
 
 /** @typedef {{layer: string, p: number, c: number, step: number|null, d_lr: number|null, d_debiased?: number|null}} RunLayer */
 /**
@@ -23,11 +24,6 @@ export function shownOf(layer) {
         star: typeof layer?.d_lr === "number" ? "*" : "",
         form: "d_lr itself: there is no d_debiased",
     };
-}
-
-/* Rows of evaluation are the layer NAME@eval, beside NAME. */
-function isTraining(layer) {
-    return !layer.endsWith("@eval");
 }
 
 /**

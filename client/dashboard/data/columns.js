@@ -15,6 +15,8 @@ import { configValue } from "./sweep.js";
 const VALUES_MAX = 32;
 const KEYS_BY_DEFAULT = 5;
 const WIDTH_PX = 104;
+/* Of a time to the minute, in wide fonts. */
+const TIME_PX = 148;
 const EXTREME = /^(least|greatest):(.*)$/;
 
 /** @type {Object<string, Column>} */
@@ -25,8 +27,8 @@ export const FIELDS = {
     group: field("group", (run) => visible(run.group)),
     tags: field("tags", (run) => run.tags.map(visible).join(", ")),
     note: field("note", (run) => visible(run.note ?? ""), { widthPx: 180 }),
-    created: field("start", (run) => when(run.created), { sort: "created", widthPx: 128 }),
-    updated: field("last change", (run) => when(run.updated), { sort: "updated", widthPx: 128 }),
+    created: field("start", (run) => when(run.created), { sort: "created", widthPx: TIME_PX }),
+    updated: field("last change", (run) => when(run.updated), { sort: "updated", widthPx: TIME_PX }),
     duration: field("duration", (run) => duration(run.updated - run.created), { isNumber: true, widthPx: 80 }),
     host: field("host", (run) => visible(run.host ?? "")),
     attempt: field("attempt", (run) => String(run.attempt), { isNumber: true, widthPx: 70 }),

@@ -6,6 +6,26 @@ import { nearest } from "./series.js";
 /** As many lines of one run a reader tells apart. */
 export const LINES_MAX = 8;
 
+/** Rows of evaluation are the layer NAME@eval, beside NAME. @param {string} layer */
+export function isTraining(layer) {
+    return !layer.endsWith("@eval");
+}
+
+/**
+ * Those of training, in their order of depth, and behind them those of evaluation.
+ * @template {{layer: string}} T @param {T[]} layers @returns {{training: T[], evaluation: T[]}}
+ */
+export function byRows(layers) {
+    const [training, evaluation] = [true, false].map((kind) => layers.filter(({ layer }) => isTraining(layer) === kind));
+
+    return training.length ? { training, evaluation } : { training: evaluation, evaluation: [] };
+}
+
+/** The layers that the chart has lines of: of too many those of training, evenly chosen. @template {{layer: string}} T @param {T[]} layers */
+export function drawnLayers(layers) {
+    return layers.length <= LINES_MAX ? layers : evenly(byRows(layers).training, LINES_MAX);
+}
+
 /**
  * At most `count` of a list, evenly chosen, the first and the last with them.
  * @template T @param {T[]} list @param {number} count @returns {T[]}

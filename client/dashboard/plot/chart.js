@@ -4,7 +4,7 @@
 import { AXES, longPlace, namedPlace, shortValue, toStep, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
 import { bindKeys } from "../base/keys.js";
-import { evenly, LINES_MAX } from "../data/depth.js";
+import { drawnLayers, LINES_MAX } from "../data/depth.js";
 import { changesOf, meansOf } from "../data/groups.js";
 import { drawCounts, drawSigns, drawTransitions, ofPlot, resumes, together } from "./marks.js";
 import { cssColour } from "../base/palette.js";
@@ -78,7 +78,7 @@ export class MainChart extends EventTarget {
         const placed = (/** @type {any} */ series) => this.places.of(series);
 
         return {
-            left: runs.flatMap((run) => evenly(this.curves.metrics.get(run) ?? [], LINES_MAX)).map(placed),
+            left: runs.flatMap((run) => drawnLayers(this.curves.metrics.get(run) ?? [])).map(placed),
             right: runs.flatMap((run) => this.curves.scalars.get(run) ?? []).map(placed),
         };
     }

@@ -1,4 +1,6 @@
-/* Depth against step: the measure of every layer of one run as colour, the first layer at the bottom.
+/* Depth against step: the measure of every layer of one run as colour, the first layer at the bottom,
+ * those of evaluation rows apart on top. The profile beside it has one kind of rows: evaluation's, where
+ * such a layer is chosen.
  * Colours are cividis, which reads the same with and without colour vision and in grey; the value
  * under the cursor is told in words. */
 
@@ -9,7 +11,7 @@ import { shortened } from "../base/names.js";
 import { cssColour } from "../base/palette.js";
 import { LayerPair } from "./layerpair.js";
 import { drawProfile } from "./profile.js";
-import { LINES_MAX, nearestStep, profileAt } from "../data/depth.js";
+import { byRows, isTraining, LINES_MAX, nearestStep, profileAt } from "../data/depth.js";
 import { chooseForm, extent, fromLayer, nearest } from "../data/series.js";
 
 const POINTS = 800;
@@ -19,6 +21,7 @@ const CURSOR_MS = 100;
 const AXIS_PX = 24;
 const FONT = "12px system-ui, sans-serif";
 const ROW_MIN_PX = 18;
+const GROUPS_PX = 10;
 const LABEL_LENGTH_MAX = 18;
 
 /** Nine stops of cividis (Nuñez, Anderton, Renslow 2018), dark to light. */
@@ -76,7 +79,7 @@ export class Heatmap {
     /* Of more layers than the chart has lines the map comes first. */
     #place() {
         const { run } = this.view;
-        const isFirst = this.view.state.layer === "*" && this.catalogue.layersOf(run, "*").length > LINES_MAX;
+        const isFirst = this.view.state.layer === "*" && this.catalogue.layersOf(run, "*").filter(isTraining).length > LINES_MAX;
         const parent = isFirst ? this.home.parentElement : this.home;
 
         if (this.section.parentElement === parent) return;
@@ -112,7 +115,8 @@ export class Heatmap {
                 : { layers: [] };
             if (generation !== this.generation) return;
             const form = chooseForm(answer.layers, forms);
-            this.layers = answer.layers.map((entry) => fromLayer(run, entry, form, undefined));
+            const { training, evaluation } = byRows(answer.layers.map((entry) => fromLayer(run, entry, form, undefined)));
+            this.layers = [...training, ...evaluation];
         } catch {
             this.layers = []; // the chart above says what is wrong with the run
         }
@@ -208,9 +212,25 @@ export class Heatmap {
 
     /* The last layer on top, as depth grows upwards. */
     #rowBox(i) {
-        const height = (this.frame.height - AXIS_PX) / Math.max(1, this.layers.length);
+        const { training, evaluation } = byRows(this.layers);
+        const between = evaluation.length ? GROUPS_PX : 0;
+        const height = (this.frame.height - AXIS_PX - between) / Math.max(1, this.layers.length);
 
-        return { top: (this.layers.length - 1 - i) * height, height };
+        return { top: (this.layers.length - 1 - i) * height + (i < training.length ? between : 0), height };
+    }
+
+    #rowAt(y) {
+        return this.layers.findIndex((_, i) => {
+            const { top, height } = this.#rowBox(i);
+            return y >= top && y < top + height;
+        });
+    }
+
+    /* What stands against depth: layers of one kind of rows. */
+    #deep() {
+        const { training, evaluation } = byRows(this.layers);
+
+        return isTraining(this.view.state.layer) || !evaluation.length ? training : evaluation;
     }
 
     /** A point holds from its step to the next one. */
@@ -270,7 +290,7 @@ export class Heatmap {
         const steps = this.#steps();
         const bottom = this.frame.height - AXIS_PX;
 
-        if (!steps || this.layers.length < 2) return;
+        if (!steps || this.#deep().length < 2) return;
         for (const [step, dash] of [[steps.now, []], [steps.pinned, [4, 3]]]) {
             const x = this.#x(step);
             if (x < this.frame.left || x > this.frame.width) continue;
@@ -289,17 +309,18 @@ export class Heatmap {
 
     #drawProfile() {
         const steps = this.#steps();
+        const layers = this.#deep();
 
-        byId("profile").hidden = !steps || this.layers.length < 2;
+        byId("profile").hidden = !steps || layers.length < 2;
         if (byId("profile").hidden) return;
         const lines = [
             { kind: "pinned", step: steps.pinned },
             { kind: "now", step: steps.now },
-        ].map(({ kind, step }) => ({ kind, text: `step ${longStep(step)}`, values: profileAt(this.layers, step) }));
-        const label = this.layers[0].name;
+        ].map(({ kind, step }) => ({ kind, text: `step ${longStep(step)}`, values: profileAt(layers, step) }));
+        const label = layers[0].name;
         const host = byId("profile-chart");
 
-        drawProfile(host, { layers: this.layers.map((l) => l.layer), label, lines });
+        drawProfile(host, { layers: layers.map((l) => l.layer), label, lines });
         const ends = (values) => `${shortValue(values[0])} in the first layer, ${shortValue(values.at(-1))} in the last`;
         host.setAttribute(
             "aria-label",
@@ -324,18 +345,12 @@ export class Heatmap {
 
     #point(event) {
         const box = this.canvas.getBoundingClientRect();
-        const { left, width, height, x0, x1, spacing } = this.frame;
+        const { left, width, x0, x1, spacing } = this.frame;
         const share = (event.clientX - box.left - left) / (width - left);
-        const row = Math.floor(
-            ((event.clientY - box.top) / (height - AXIS_PX)) * this.layers.length,
-        );
+        const layer = this.#rowAt(event.clientY - box.top);
 
-        if (share < 0 || row < 0 || row >= this.layers.length) this.#say(null);
-        else
-            this.#say({
-                layer: this.layers.length - 1 - row,
-                step: Math.max(0, toStep(x0 + share * (x1 - x0), spacing)),
-            });
+        if (share < 0 || layer < 0) this.#say(null);
+        else this.#say({ layer, step: Math.max(0, toStep(x0 + share * (x1 - x0), spacing)) });
     }
 
     #move(key) {

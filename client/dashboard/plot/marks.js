@@ -45,7 +45,9 @@ export function lastStep(event) {
  * @param {{metric: string, points: number, needed: number}} series
  */
 export function shortage({ metric, points, needed }) {
-    return points < needed ? `${metric}: too few points to judge: ${points} of ${needed}` : "";
+    return points < needed
+        ? `${metric}: too few points to judge: ${points} of ${needed}, still needed: ${needed - points}. Train on, or take points more often`
+        : "";
 }
 
 /** Attempts after the first, with the step at which each took over. @param {any} run */

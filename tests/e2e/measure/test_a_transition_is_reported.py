@@ -92,8 +92,8 @@ def test_a_series_too_short_to_judge_says_so(daemon):
         {"layer": "head", "metric": "d_lr", "points": 12, "needed": 23},
         {"layer": None, "metric": "acc", "points": 0, "needed": 23}]}
     text = daemon.richctl("show", "run")
-    assert "\nhead: d_lr: too few points to judge: 12 of 23\n" in text
-    assert "\nacc: too few points to judge: 0 of 23\n" in text
+    assert "\nhead: d_lr: too few points to judge: 12 of 23, still needed: 11. " in text
+    assert "\nacc: too few points to judge: 0 of 23, still needed: 23. " in text
     assert "too few points to judge: 12 of 23" in daemon.richctl("plot", "run", "--width", "120")
     with daemon.trainer("run", transitions=watched) as trainer:
         advance(trainer, all_steps()[12:30])
