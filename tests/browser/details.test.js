@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { boxOf, closePage, openPage, waitForStep, waitUntil } from "./harness.js";
-import { useStage } from "./stage.js";
+import { ROWS, useStage } from "./stage.js";
 
 const N_LONG = 4000;
 const stage = useStage(async ({ daemon, player }) => {
@@ -49,5 +49,17 @@ test("layers of evaluation rows stand apart in the map, and not between those of
         rows.push((await page.textContent("#heat-value")).split(",")[0]);
     }
     assert.deepEqual(rows, ["conv@eval", "head", "conv"]);
+    await closePage(page);
+});
+
+test("at 400 px the head of the page is one line, and at 1440 px no time in the table is cut", async () => {
+    const page = await openPage(`${stage.owner}#runs=deep&tableColumns=name%2Ccreated%2Cupdated`, { viewport: { width: 400, height: 800 } });
+    const tops = () => page.$$eval("header > button, header > .menu > summary", (all) => all.map((one) => one.getBoundingClientRect()).filter((box) => box.width).map((box) => Math.round(box.top)));
+
+    await page.waitForSelector("#live[data-state=live]");
+    assert.equal(new Set(await tops()).size, 1);
+    await page.setViewportSize({ width: 1440, height: 900 });
+    await page.waitForSelector(`${ROWS} button`);
+    assert.deepEqual(await page.$$eval(`${ROWS} td`, (all) => all.filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)), []);
     await closePage(page);
 });

@@ -12,6 +12,6 @@ void eventline_print(const cJSON *event, FILE *out);
 /* The sentence (free it), or NULL without memory. */
 char *eventline_text(const cJSON *event);
 
-/* "d_lr: too few points to judge: 12 of 23, still needed: 11: ...", of an element of event.query's
+/* "d_lr: too few points to judge: 12 of 23, still needed: 11. ...", of an element of event.query's
  * `watched` (free it); NULL when there are enough, or without memory. */
 char *eventline_shortage(const cJSON *series);
