@@ -63,3 +63,61 @@ test("at 400 px the head of the page is one line, and at 1440 px no time in the 
     assert.deepEqual(await page.$$eval(`${ROWS} td`, (all) => all.filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)), []);
     await closePage(page);
 });
+
+test("of the runs that are shown no two have the same colour, and a link shows the same", async () => {
+    const page = await openPage(stage.owner);
+    const { nine, many, fewer, kept } = await page.evaluate(async () => {
+        const { coloursOf } = await import("./base/looks.js");
+        const { groupColour } = await import("./base/palette.js");
+        const names = (n) => Array.from({ length: n }, (_, i) => `wd1-seed${i}`);
+        const shades = (n) => [...coloursOf(names(n)).values()].map((index) => groupColour(index, 0, false));
+        const [before, after] = [coloursOf(names(8)), coloursOf(names(9))];
+        return { nine: shades(9), many: shades(50), fewer: shades(3), kept: names(8).every((run) => before.get(run) === after.get(run)) };
+    });
+
+    assert.equal(new Set(nine).size, 9);
+    assert.equal(new Set(many).size, 50);
+    assert.deepEqual(fewer, nine.slice(0, 3));
+    assert.ok(kept, "a run that is added changes no other's colour");
+    await closePage(page);
+});
+
+test("the first click on a column brings the best first", async () => {
+    const page = await openPage(stage.owner);
+    const first = await page.evaluate(async () => {
+        const { beginsWithGreatest } = await import("./data/columns.js");
+        const catalogue = { metric: (name) => ["d_debiased", "pr"].includes(name), isRichness: (name) => name === "d_debiased" };
+        return ["scalar:test_acc", "scalar:loss", "scalar:reward", "created", "d_debiased", "pr", "config:lr", "name"].map((sort) => beginsWithGreatest(sort, catalogue));
+    });
+
+    assert.deepEqual(first, [true, false, true, true, false, true, false, false]);
+    await closePage(page);
+});
+
+test("the means of groups take two clicks: what they are grouped by, and all", async () => {
+    for (const [i, lr] of [0.1, 0.1, 0.01, 0.01].entries()) {
+        await stage.player.do("open", `s${i}`, { name: `s${i}`, project: "means", config: { lr } });
+        for (const step of [1, 10]) await stage.player.do("checkpoint", `s${i}`, { step, d_lr: 0.5 - 0.1 * i });
+        await stage.player.do("close", `s${i}`);
+    }
+    const page = await openPage(`${stage.owner}#search=project%3Ameans`);
+
+    await page.waitForSelector("#group-by option[value='config.lr']", { state: "attached" });
+    await page.selectOption("#group-by", "config.lr");
+    await page.click("#show-all");
+    await waitUntil(async () => (await page.locator("#legend tr[data-group]").count()) === 2, "two means");
+    assert.equal(await page.isChecked("#lines-means"), true);
+    assert.equal(await page.textContent("#show-all"), "show none");
+    await page.click("#show-all");
+    await waitUntil(async () => (await page.locator("#legend tr").count()) === 0, "none");
+    await closePage(page);
+});
+
+test("every key that a part of the page binds is in the list of keys", async () => {
+    const { readdirSync, readFileSync } = await import("node:fs");
+    const folder = new URL("../../client/dashboard/", import.meta.url);
+    const files = ["base", "data", "plot", "panel"].flatMap((room) => readdirSync(new URL(room, folder)).map((name) => `${room}/${name}`));
+    const bound = files.filter((file) => /addEventListener\("keydown"/.test(readFileSync(new URL(file, folder), "utf8")));
+
+    assert.deepEqual(bound, ["base/keys.js", "plot/scatter.js"]); // a point of the sweep is a button: Enter and Space
+});

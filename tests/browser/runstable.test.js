@@ -100,8 +100,8 @@ test("a row a run: keys that differ, last values, sorted by the daemon, columns 
     assert.match((await column(page, "d_debiased"))[0], /^0\.\d+ ± 0\.\d+$/);
 
     await page.click(`${HEAD}[data-key="scalar:test_acc"] button`);
-    await waitUntil(async () => (await column(page, "name"))[0] === "trial-0", "the least accuracy first");
-    assert.equal(await page.getAttribute(`${HEAD}[data-key="scalar:test_acc"]`, "aria-sort"), "ascending");
+    await waitUntil(async () => (await column(page, "name"))[0] === "trial-3", "the best accuracy first");
+    assert.equal(await page.getAttribute(`${HEAD}[data-key="scalar:test_acc"]`, "aria-sort"), "descending");
     await page.focus(`${HEAD}[data-key="config:lr"] button`);
     await page.keyboard.press("Enter");
     await page.keyboard.press("Enter");

@@ -1,9 +1,9 @@
 /* Every keyboard command of the page, once: what binds a key reads it here, and so does the dialog that
- * lists them. Keys that the browser gives to its own controls (Tab, Space, Enter) are not in it. */
+ * lists them. Keys that the browser gives to its own controls (Tab, a button's Enter) are not in it. */
 
 /**
- * By place: its name, and rows of the command's name, its keys as KeyboardEvent.key has them, and what
- * it does.
+ * By place: its name, and rows of the command's name, its keys as KeyboardEvent.key has them, but Space, and
+ * what it does.
  * @type {Record<string, [string, [string, string, string][]]>}
  */
 export const KEYS = {
@@ -36,6 +36,49 @@ export const KEYS = {
         ],
     ],
     table: ["In the table of runs", [["move", "ArrowUp ArrowDown PageUp PageDown Home End", "to another run"]]],
+    column: [
+        "At the head of a column",
+        [
+            ["move", "ArrowLeft ArrowRight", "with Shift: move the column"],
+            ["pin", "p", "pin the column, or no longer"],
+        ],
+    ],
+    views: [
+        "In the menu Views",
+        [
+            ["move", "ArrowUp ArrowDown", "to another view"],
+            ["leave", "Escape", "close the menu"],
+        ],
+    ],
+    axisName: [
+        "At the name of a parallel axis",
+        [
+            ["move", "ArrowLeft ArrowRight", "move the axis"],
+            ["remove", "Delete", "take it away"],
+        ],
+    ],
+    axis: [
+        "On a parallel axis",
+        [
+            ["move", "ArrowUp ArrowDown ArrowLeft ArrowRight", "choose runs, move what is chosen; with Shift widen it"],
+            ["show", "Enter", "show the chosen runs"],
+            ["leave", "Escape", "choose none"],
+        ],
+    ],
+    spectrum: [
+        "In the spectrum",
+        [
+            ["move", "ArrowLeft ArrowRight Home End", "to another feature; with Shift by ten"],
+            ["leave", "Escape", "no cursor"],
+        ],
+    ],
+    spectrumStep: [
+        "On the spectrum's slider",
+        [
+            ["pin", "Enter", "pin the step"],
+            ["play", "Space", "play the steps, or stop"],
+        ],
+    ],
     layers: [
         "In the map of layers",
         [
@@ -57,7 +100,7 @@ export function bindKeys(host, place, work) {
     const commands = new Map(KEYS[place][1].flatMap(([name, keys]) => keys.split(" ").map((key) => [key, work[name]])));
 
     host.addEventListener("keydown", (/** @type {any} */ event) => {
-        const command = commands.get(event.key);
+        const command = commands.get(event.key === " " ? "Space" : event.key);
 
         if (!command || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
         if (command(event.key, event) !== false) event.preventDefault();

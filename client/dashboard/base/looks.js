@@ -1,7 +1,7 @@
-/* Who looks like what in the charts: colour by the run's id, or by what runs are grouped by; dash and
- * marker by the place among the runs that are shown, so that no two of one colour look alike. */
+/* Who looks like what in the charts: a colour of its own, near to what the run's id says, or that of what
+ * runs are grouped by; dash and marker by the place among the runs that are shown. */
 
-import { colour, colourIndex, cssColour, dash, groupColour, marker } from "./palette.js";
+import { colourIndex, cssColour, dash, groupColour, marker, N_COLOURS } from "./palette.js";
 
 const NO_VALUE = "(none)";
 
@@ -38,11 +38,40 @@ export function colourAmong(groups, value) {
     return groupColour(place, named.length, !named.some((group) => Number.isNaN(Number(group))));
 }
 
+/**
+ * Which colour each run has, no two the same: the one that its id says, or where an earlier run has it
+ * already, the next that is free. It follows from the list alone, so a link shows the same; a run that is
+ * added changes none, and one that is removed only those that made way for it.
+ * @param {string[]} runs in their order @returns {Map<string, number>}
+ */
+export function coloursOf(runs) {
+    const taken = new Set();
+    const found = new Map();
+
+    for (const run of runs) {
+        let index = colourIndex(run);
+
+        for (let i = 1; taken.has(index); i++) index = i < N_COLOURS ? (colourIndex(run) + i) % N_COLOURS : i;
+        taken.add(index);
+        found.set(run, index);
+    }
+    return found;
+}
+
 export class Looks {
     /** @param {import("./view.js").View} view @param {import("../data/catalogue.js").Catalogue} catalogue */
     constructor(view, catalogue) {
         this.view = view;
         this.catalogue = catalogue;
+        /** Of these runs. @type {{runs: string[]|null, colours: Map<string, number>}} */
+        this.own = { runs: null, colours: new Map() };
+    }
+
+    #indexOf(run) {
+        const { runs } = this.view.state;
+
+        if (this.own.runs !== runs) this.own = { runs, colours: coloursOf(runs) };
+        return this.own.colours.get(run) ?? colourIndex(run);
     }
 
     /** What a run is grouped by, as text; "" where runs are not grouped. @param {string} run */
@@ -67,7 +96,7 @@ export class Looks {
     colour(run) {
         return this.view.state.group
             ? this.groupColour(this.group(run))
-            : colour(colourIndex(run));
+            : groupColour(this.#indexOf(run), 0, false);
     }
 
     /** Whether a line is the mean of a group. */

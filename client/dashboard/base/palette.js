@@ -1,5 +1,5 @@
-/* How a run looks: a colour that follows from its id alone, and so is the same on every screen and
- * every day, and a dash and a marker by which runs of one chart differ without colour. The colours
+/* How a run looks: a colour that follows from its id, where no other run beside it has it (looks.js), and
+ * so is mostly the same on every screen and every day, and a dash and a marker by which runs of one chart differ without colour. The colours
  * stand in style.css, once for light and once for dark. */
 
 export const N_COLOURS = 8;

@@ -57,6 +57,9 @@ import { byId } from "./dom.js";
  * @property {number|null} sweepStep with "step": of its latest checkpoint up to this one
  */
 
+/** Runs that the charts show at most: more lines tell nothing apart. */
+export const SHOWN_MAX = 50;
+
 /** @type {ViewState} */
 export const DEFAULTS = Object.freeze({
     runs: [],

@@ -4,7 +4,7 @@
 
 import { duration, longStep, shortValue } from "../base/axis.js";
 import { visible } from "../base/names.js";
-import { configValue } from "./sweep.js";
+import { configValue, directionOf } from "./sweep.js";
 
 /**
  * `isNumber`: it stands on the right.
@@ -56,6 +56,18 @@ export function columnOf(name, catalogue, runs = []) {
     const cell = ({ values = {} }) => valueText(values[name], values[error]);
 
     return field(visible(name.replace(/^scalar:/, "")), cell, { sort: name, isNumber: true, widthPx: error ? 146 : WIDTH_PX });
+}
+
+/**
+ * Whether a table that is sorted by it begins with the greatest, until it is turned: times with the newest;
+ * values with the best, as loss-like names and measures of richness have at their low end and others at
+ * their high one. Settings and words begin with the first.
+ * @param {string} sort of a Column @param {any} catalogue
+ */
+export function beginsWithGreatest(sort, catalogue) {
+    if (sort === "created" || sort === "updated") return true;
+    if (sort.startsWith("scalar:")) return directionOf(sort) !== "least";
+    return Boolean(catalogue.metric(sort)) && !catalogue.isRichness(sort);
 }
 
 /** A value with two standard errors, as everywhere. */

@@ -163,6 +163,15 @@ export class RunSource extends EventTarget {
         this.dispatchEvent(new Event("change"));
     }
 
+    /** The first runs of the list, at most `n`. @param {number} n @returns {Promise<string[]>} */
+    async first(n) {
+        if (this.rows) return this.rows.flatMap((row) => (row && "run" in row ? row.run : [])).slice(0, n);
+        const answer = await this.feed.call("run.list", this.#params(0, n));
+
+        this.#take(answer.runs);
+        return answer.runs.map((r) => r.run);
+    }
+
     /** How many runs there are, for the heading. */
     get count() {
         return this.rows ? this.n_runs : this.total;

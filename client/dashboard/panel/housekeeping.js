@@ -3,10 +3,9 @@
 
 import { byId } from "../base/dom.js";
 import { visible } from "../base/names.js";
+import { SHOWN_MAX } from "../base/view.js";
 import { ask } from "./ask.js";
 
-/* Lines that still have each a look of their own in the chart. */
-const SHOWN_MAX = 50;
 /* Changes that are on their way together. */
 const AT_ONCE = 20;
 const NAMES_SHOWN = 5;

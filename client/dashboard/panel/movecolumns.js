@@ -1,6 +1,8 @@
 /* Where the columns of a table stand: moved by a drag of their heads or by keys, and pinned, so that they
  * stay on the left while the others are scrolled. The names of columns and of pins are the view's. */
 
+import { bindKeys } from "../base/keys.js";
+
 /* A press that moves less is a click. */
 const DRAG_PX = 6;
 /* Pinned columns leave so much of the table to the others. */
@@ -37,14 +39,7 @@ export function makeMovable(head, view, names) {
     const pin = () =>
         view.set({ tablePins: tablePins.includes(name) ? tablePins.filter((other) => other !== name) : [...tablePins, name] });
 
-    button.addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-
-        if (step && event.shiftKey) by(step);
-        else if (event.key === "p") pin();
-        else return;
-        event.preventDefault();
-    });
+    bindKeys(button, "column", { move: (key, { shiftKey }) => shiftKey && by(key === "ArrowLeft" ? -1 : 1), pin });
     button.addEventListener("pointerdown", (press) => follow(press, head.parentElement, onto));
 }
 

@@ -4,12 +4,11 @@
 import { byId, element, replaceRows } from "../base/dom.js";
 import { colourAmong, compareValues } from "../base/looks.js";
 import { cssColour, groupColour } from "../base/palette.js";
+import { SHOWN_MAX } from "../base/view.js";
 import { axisOf, brushOf, brushText, coveredBy, parseBrush, sharesOf, valueOf } from "../data/parallel.js";
 import { ParallelPlot } from "../plot/parallel.js";
 import { tickText } from "../plot/svg.js";
 
-/* More lines than these tell nothing apart in the chart above. */
-export const SHOW_MAX = 50;
 const KEYS_MAX = 6;
 const RAMP_STEPS = 24;
 /* So many values have colours of their own; more of them, when they are numbers, a ramp. */
@@ -66,7 +65,7 @@ export class Parallel {
     }
 
     #show() {
-        const chosen = this.runs.filter((_, i) => this.covered[i]).slice(0, SHOW_MAX);
+        const chosen = this.runs.filter((_, i) => this.covered[i]).slice(0, SHOWN_MAX);
 
         if (chosen.length) this.view.set({ runs: chosen.map(({ run }) => run) });
     }
@@ -114,7 +113,7 @@ export class Parallel {
             ? `${n} of ${this.runs.length} runs: ${parts.join(", ")}`
             : `${this.runs.length} runs. Drag along an axis, or use its arrow keys, to choose some.`;
         byId("brushed-show").hidden = !parts.length || n === 0;
-        byId("brushed-show").textContent = n > SHOW_MAX ? `Show the first ${SHOW_MAX}` : "Show in the chart";
+        byId("brushed-show").textContent = n > SHOWN_MAX ? `Show the first ${SHOWN_MAX}` : "Show in the chart";
         byId("brushes-clear").hidden = !parts.length;
     }
 

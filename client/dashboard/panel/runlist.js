@@ -14,6 +14,7 @@ import {
     unlessHeld,
 } from "../base/dom.js";
 import { bindKeys } from "../base/keys.js";
+import { SHOWN_MAX } from "../base/view.js";
 import { shownOf } from "../data/catalogue.js";
 import { dot, stateText, swatch } from "./legend.js";
 
@@ -47,6 +48,21 @@ export class RunList {
         this.list.addEventListener("focusin", (event) => this.#onFocus(event));
         setInterval(() => document.hidden || this.#wantVisible(), POLL_MS);
         this.#followInputs();
+        byId("show-all").addEventListener("click", () => this.#showAll());
+    }
+
+    get #showsAll() {
+        const { runs } = this.view.state;
+
+        return runs.length > 0 && runs.length >= Math.min(this.source.count, SHOWN_MAX);
+    }
+
+    /* Of groups the means: many runs are a bush. */
+    async #showAll() {
+        const { group, pins } = this.view.state;
+
+        if (this.#showsAll) this.view.set({ runs: pins });
+        else this.view.set({ runs: await this.source.first(SHOWN_MAX), ...(group ? { lines: "means" } : {}) });
     }
 
     #followInputs() {
@@ -103,6 +119,8 @@ export class RunList {
         const known = group === "" || fixed.includes(group) || keys.some((k) => k.value === group);
 
         byId("run-count").textContent = longStep(count);
+        byId("show-all").textContent = this.#showsAll ? "show none" : count > SHOWN_MAX ? `show ${SHOWN_MAX}` : "show all";
+        byId("show-all").hidden = count === 0;
         byId("run-note").textContent =
             (regex && search && pattern.why) ||
             progress ||
@@ -168,13 +186,13 @@ export class RunList {
             this.view.set({
                 runs: all
                     ? runs.filter((r) => !row.runs.includes(r))
-                    : [...new Set([...runs, ...row.runs.slice(0, 50)])],
+                    : [...new Set([...runs, ...row.runs.slice(0, SHOWN_MAX)])],
             });
         };
 
         return element(
             "label",
-            { title: "show all of them, at most 50" },
+            { title: `show all of them, at most ${SHOWN_MAX}` },
             element("input", {
                 type: "checkbox",
                 checked: all,

@@ -6,7 +6,7 @@
 import { longStep } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
 import { bindKeys } from "../base/keys.js";
-import { columnOf, extremesBeside, extremesOf, FIELDS, usualColumns, valuesOf } from "../data/columns.js";
+import { beginsWithGreatest, columnOf, extremesBeside, extremesOf, FIELDS, usualColumns, valuesOf } from "../data/columns.js";
 import { listParameters, matcherOf, patternOf } from "../data/filter.js";
 import { RunPages } from "../data/runpages.js";
 import { differingKeys, likelyAccuracy } from "../data/sweep.js";
@@ -18,8 +18,6 @@ const SPARE_ROWS = 8;
 const POLL_MS = 5000;
 const RESIZE_PX = 16;
 const WIDTHS_PX = [48, 800];
-/* What begins with the largest when it is sorted by. */
-const NEWEST_FIRST = new Set(["created", "updated"]);
 
 /** Events: "selected". */
 export class RunsTable extends EventTarget {
@@ -221,7 +219,7 @@ export class RunsTable extends EventTarget {
 
         this.view.set({
             tableSort: sort,
-            tableDescending: sort === tableSort ? !tableDescending : NEWEST_FIRST.has(sort),
+            tableDescending: sort === tableSort ? !tableDescending : beginsWithGreatest(sort, this.catalogue),
         });
     }
 

@@ -4,6 +4,7 @@
  * may have left. */
 
 import { byId, element, replaceRows } from "../base/dom.js";
+import { bindKeys } from "../base/keys.js";
 import { visible } from "../base/names.js";
 import { decode, encode } from "../base/permalink.js";
 import { ask } from "./ask.js";
@@ -20,7 +21,7 @@ export class SavedViews {
         /** @type {SavedView[]} */ this.views = [];
         this.menu = byId("views-menu");
         this.menu.addEventListener("toggle", () => this.menu.open && this.load());
-        this.menu.addEventListener("keydown", (event) => this.#onKey(event));
+        bindKeys(this.menu, "views", { move: (key) => this.#move(key === "ArrowDown" ? 1 : -1), leave: () => this.#close() });
         byId("view-save").addEventListener("click", () => this.#save());
         for (const type of ["live", "stale"]) this.feed.addEventListener(type, () => this.#draw());
         this.view.on([], () => this.menu.open && this.#draw());
@@ -73,18 +74,16 @@ export class SavedViews {
         );
     }
 
-    /* Arrows walk over the views, Escape closes. */
-    #onKey(event) {
+    #move(step) {
         const names = [...byId("view-rows").querySelectorAll(".open")];
         const at = names.indexOf(document.activeElement);
-        const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
 
-        if (event.key === "Escape") {
-            this.menu.open = false;
-            this.menu.querySelector("summary").focus();
-        } else if (step && names.length) names[(at + step + names.length) % names.length].focus();
-        else return;
-        event.preventDefault();
+        if (names.length) names[(at + step + names.length) % names.length].focus();
+    }
+
+    #close() {
+        this.menu.open = false;
+        this.menu.querySelector("summary").focus();
     }
 
     // ---- open ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
  * Shift they widen it, Escape clears it, Enter shows the runs. */
 
 import { element, oncePerFrame } from "../base/dom.js";
+import { bindKeys } from "../base/keys.js";
 import { cssColour } from "../base/palette.js";
 import { tickText } from "./svg.js";
 
@@ -226,25 +227,27 @@ export class ParallelPlot extends EventTarget {
         );
 
         strip.tabIndex = 0;
-        title.addEventListener("keydown", (event) => this.#onTitleKey(event, name));
+        bindKeys(title, "axisName", {
+            move: (key) => this.#tell("move", { name, place: this.#placeOf(name) + (key === "ArrowLeft" ? -1 : 1) }),
+            remove: () => this.#tell("remove", name),
+        });
         title.addEventListener("pointerdown", (event) => this.#dragTitle(event, name, title));
-        strip.addEventListener("keydown", (event) => this.#onStripKey(event, name));
+        bindKeys(strip, "axis", {
+            move: (key, event) => this.#moveBrush(name, key === "ArrowUp" || key === "ArrowRight" ? 1 : -1, event.shiftKey),
+            show: () => this.#tell("show"),
+            leave: () => this.#tell("brush", { name, shares: null }),
+        });
         strip.addEventListener("pointerdown", (event) => this.#dragStrip(event, name, strip));
         this.parts.set(name, { title, strip, window });
         this.host.append(title, strip);
     }
 
-    #onTitleKey(event, name) {
-        const place = this.picture.axes.findIndex((axis) => axis.name === name);
-        const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-
-        if (event.key === "Delete") this.#tell("remove", name);
-        if (move) this.#tell("move", { name, place: place + move });
-        if (move || event.key === "Delete") event.preventDefault();
+    #placeOf(name) {
+        return this.picture.axes.findIndex((axis) => axis.name === name);
     }
 
     #dragTitle(down, name, title) {
-        const place = this.picture.axes.findIndex((axis) => axis.name === name);
+        const place = this.#placeOf(name);
         const shift = (event) => event.clientX - down.clientX;
 
         this.#drag(
@@ -259,13 +262,8 @@ export class ParallelPlot extends EventTarget {
         );
     }
 
-    #onStripKey(event, name) {
-        const way = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 }[event.key];
-
-        if (event.key === "Enter") this.#tell("show");
-        if (event.key === "Escape") this.#tell("brush", { name, shares: null });
-        if (way) this.#tell("brush", { name, shares: moved(this.#shares(name), way, event.shiftKey, this.#unit(name)) });
-        if (way || event.key === "Enter") event.preventDefault();
+    #moveBrush(name, way, isWider) {
+        this.#tell("brush", { name, shares: moved(this.#shares(name), way, isWider, this.#unit(name)) });
     }
 
     /* By which a key moves a brush: a category, or a twentieth. */

@@ -3,6 +3,7 @@
 
 import { longStep, shortValue } from "../base/axis.js";
 import { byId, debounced, element, fillSelect, oncePerFrame, replaceRows } from "../base/dom.js";
+import { bindKeys } from "../base/keys.js";
 import { cssColour, groupColour, marker } from "../base/palette.js";
 import { hasSpectrum, placeOf, placeText, Spectra } from "../data/spectra.js";
 import { Player } from "./player.js";
@@ -50,8 +51,11 @@ export class SpectrumView {
             this.player.stop();
             this.#choose(step);
         });
-        this.slider.addEventListener("keydown", (e) => this.#onSliderKey(e));
-        this.host.addEventListener("keydown", (e) => this.#onChartKey(e));
+        bindKeys(this.slider, "spectrumStep", { pin: () => this.#pinShown(), play: () => this.player.toggle() });
+        bindKeys(this.host, "spectrum", {
+            move: (key, event) => this.#moveCursor(key, event.shiftKey ? 10 : 1),
+            leave: () => this.#toFeature(null),
+        });
         byId("spectrum-pin").addEventListener("click", () => this.#pinShown());
         this.view.follow({ "spectrum-all": "spectrumAll", "spectrum-log-k": "spectrumLogK", "spectrum-log-rho": "spectrumLogRho", "spectrum-against": "spectrumAgainst" });
         byId("spectrum-speed").addEventListener("change", (e) => this.view.set({ spectrumSpeed: Number(e.target.value) }));
@@ -250,14 +254,6 @@ export class SpectrumView {
         return true;
     }
 
-    #onSliderKey(event) {
-        const action = { Enter: () => this.#pinShown(), " ": () => this.player.toggle() }[event.key];
-
-        if (!action) return;
-        event.preventDefault();
-        action();
-    }
-
     #pinShown() {
         const shown = this.curves.filter((c) => c.width > 2).map(placeText);
         const { spectrumPins } = this.view.state;
@@ -363,16 +359,16 @@ export class SpectrumView {
 
     // ---- the cursor --------------------------------------------------------------------------
 
-    #onChartKey(event) {
+    #moveCursor(key, far) {
         const longest = Math.max(1, ...this.curves.map((c) => c.spectrum?.rho.length ?? 1));
-        const far = event.shiftKey ? 10 : 1;
         const at = this.k ?? 0;
-        const k = { ArrowRight: at + far, ArrowLeft: at - far, Home: 1, End: longest }[event.key];
+        const k = { ArrowRight: at + far, ArrowLeft: at - far, Home: 1, End: longest }[key];
 
-        if (event.key === "Escape") this.chart.point(null);
-        if (k === undefined && event.key !== "Escape") return;
-        event.preventDefault();
-        const to = k === undefined ? null : Math.min(longest, Math.max(1, k));
+        this.#toFeature(Math.min(longest, Math.max(1, k)));
+    }
+
+    /* @param {number|null} to its number, from 1 */
+    #toFeature(to) {
         this.chart.point(to);
         this.#sayAt(to);
         byId("spectrum-value").textContent = to === null ? "" : this.#words(to);
