@@ -7,6 +7,7 @@ import { MainChart } from "./plot/chart.js";
 import { Companions } from "./plot/companions.js";
 import { Curves } from "./data/curves.js";
 import { byId, debounced, fillSelect } from "./base/dom.js";
+import { EventList } from "./panel/events.js";
 import { Exporter } from "./panel/export.js";
 import { Feed, feedAddress } from "./data/feed.js";
 import { Heatmap } from "./plot/heatmap.js";
@@ -63,6 +64,7 @@ const housekeeping = new Housekeeping({ feed, view, catalogue, table });
 
 new RunList({ view, catalogue, source, looks });
 new Legend({ view, catalogue, curves, looks, chart, reference });
+new EventList({ view, catalogue, curves, looks, chart });
 new ReferenceRow({ view, catalogue, reference, chart });
 new GroupBar({ view, looks, chart });
 new Meaning({ view, catalogue, looks, chart });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { boxOf, closePage, openPage, waitForStep, waitUntil } from "./harness.js";
-import { ROWS, useStage } from "./stage.js";
+import { column, openTable, ROWS, useStage } from "./stage.js";
 
 const N_LONG = 4000;
 const stage = useStage(async ({ daemon, player }) => {
@@ -120,4 +120,31 @@ test("every key that a part of the page binds is in the list of keys", async () 
     const bound = files.filter((file) => /addEventListener\("keydown"/.test(readFileSync(new URL(file, folder), "utf8")));
 
     assert.deepEqual(bound, ["base/keys.js", "plot/scatter.js"]); // a point of the sweep is a button: Enter and Space
+});
+
+test("what several runs say in the same words is one line", async () => {
+    const page = await openPage(stage.owner);
+    const { lines, few } = await page.evaluate(async () => {
+        const { merged, fewOf } = await import("./panel/events.js");
+        const event = { start: 1 };
+        const of = (who, text, more = {}) => ({ who, text, ...more });
+        const all = [of("a", "too few"), of("a", "biased", { sign: "⚑ " }), of("b", "too few"), of("a", "falls", { event }), of("b", "falls", { event })];
+        return { lines: merged(all).map(({ names, line }) => `${names.join("+")} ${line.text}`), few: [2, 4, 9].map((n) => fewOf([..."abcdefghi"].slice(0, n))) };
+    });
+
+    assert.deepEqual(lines, ["a+b too few", "a biased", "a falls", "b falls"]);
+    assert.deepEqual(few, ["a, b", "a, b, c, d", "a, b, c and 6 more"]);
+    await closePage(page);
+});
+
+test("the columns that stand there as usual have room at 1440 px", async () => {
+    for (const i of [0, 1, 2]) {
+        await stage.player.do("open", `w${i}`, { name: `trial-${i}`, project: "wide", config: { lr: 0.1 / (3 + i), seed: i, opt: i ? "adam" : "sgd" } });
+        await stage.player.do("checkpoint", `w${i}`, { step: 10, d_lr: 0.5, test_acc: 0.9 });
+    }
+    const page = await openTable(`${stage.owner}#search=project%3Awide`, { viewport: { width: 1440, height: 900 } });
+
+    await waitUntil(async () => (await column(page, "config:lr")).join() === "0.02,0.025,0.0333333", "settings in six digits");
+    await waitUntil(() => page.evaluate(() => [document.getElementById("runs-table-scroll")].every((box) => box.scrollWidth <= box.clientWidth)), "all columns in sight");
+    await closePage(page);
 });

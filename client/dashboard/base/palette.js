@@ -4,6 +4,9 @@
 
 export const N_COLOURS = 8;
 
+/* Hues that the palette has not, in degrees. */
+const BETWEEN = [110, 285, 350, 70, 265, 140];
+
 /** Canvas dashes, in CSS pixels; the first is solid. */
 const DASHES = [[], [7, 3], [2, 3], [10, 3, 2, 3], [5, 2, 5, 6], [14, 4]];
 const MARKERS = ["●", "■", "▲", "◆", "▼", "✚"];
@@ -40,6 +43,7 @@ export function groupColour(place, count, isRamp) {
         return hsl(215 + 165 * share, 80, isDark ? 70 - 6 * share : 32 + 14 * share);
     }
     if (place < N_COLOURS) return colour(place);
+    if (place < N_COLOURS + BETWEEN.length) return hsl(BETWEEN[place - N_COLOURS], 60, isDark ? 72 : 28);
     const round = Math.floor(place / N_COLOURS) % 3;
     return hsl(137.5 * place, 55, isDark ? 66 + 7 * round : 26 + 6 * round);
 }

@@ -46,7 +46,7 @@ export function columnOf(name, catalogue, runs = []) {
     if (Object.hasOwn(FIELDS, name)) return FIELDS[name];
     if (name.startsWith("config:")) {
         const key = name.slice(7);
-        const cell = ({ config }) => visible(String(configValue(config, key) ?? ""));
+        const cell = ({ config }) => visible(settingText(configValue(config, key) ?? ""));
 
         return field(visible(key), cell, { sort: name, isNumber: runs.every(({ config }) => typeof (config?.[key] ?? 0) === "number") });
     }
@@ -68,6 +68,11 @@ export function beginsWithGreatest(sort, catalogue) {
     if (sort === "created" || sort === "updated") return true;
     if (sort.startsWith("scalar:")) return directionOf(sort) !== "least";
     return Boolean(catalogue.metric(sort)) && !catalogue.isRichness(sort);
+}
+
+/* Of a number that was computed (0.1 / 3) six digits. */
+function settingText(value) {
+    return String(typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value);
 }
 
 /** A value with two standard errors, as everywhere. */

@@ -1,14 +1,12 @@
 /* The legend: one row a line of the main chart, with its values at the cursor or, without one, the
- * latest; and below it the events of the shown runs, in words. */
+ * latest. */
 
-import { duration, longStep, namedPlace, shortValue } from "../base/axis.js";
+import { duration, namedPlace, shortValue } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
 import { shortened } from "../base/names.js";
-import { lastStep, resumes, sentence, shortage } from "../plot/marks.js";
 import { middleText, svg } from "../plot/svg.js";
 import { nearest } from "../data/series.js";
 
-const GAPS_SHOWN = 8;
 const STATE_SIGN = { open: "◉ open", finished: "✓ finished", failed: "✕ failed", lost: "? lost" };
 
 /** @param {string} state */
@@ -66,7 +64,6 @@ export class Legend {
                 : this.view.state.to === null
                   ? "latest"
                   : "last in view";
-        this.#drawEvents();
     }
 
     #rowsOf(run, step) {
@@ -239,95 +236,6 @@ export class Legend {
 
         return run.state === "open" ? `◉ open, ${duration(age)} ago` : stateText(run.state);
     }
-
-    #drawEvents() {
-        const rows = this.view.state.runs.flatMap((run) => [
-            ...(this.curves.events.get(run) ?? [])
-                .filter((event) => this.#isDrawn(run, event))
-                .map((event) => this.#eventRow(run, event)),
-            ...(this.curves.watched.get(run) ?? [])
-                .filter((s) => shortage(s) && this.#isDrawn(run, s))
-                .map((s) => element("li", {}, `${this.#whose(run, s)}: ${shortage(s)}`)),
-            ...resumes(this.catalogue.get(run)).map((a) =>
-                element(
-                    "li",
-                    {},
-                    `↻ ${this.catalogue.title(run)}: attempt ${a.attempt} from step ${longStep(a.first_step)}`,
-                ),
-            ),
-            ...(this.curves.metrics.get(run) ?? [])
-                .filter((s) => s.gaps.length)
-                .map((s) =>
-                    element(
-                        "li",
-                        {},
-                        `△ ${this.catalogue.title(run)} ${s.layer}: rows are missing ${s.binned ? "in bins up to" : "at"} ${gapText(s.gaps)}`,
-                    ),
-                ),
-            ...(this.curves.metrics.get(run) ?? []).flatMap((s) => this.#flagRows(s)),
-        ]);
-
-        byId("events").hidden = rows.length === 0 || this.looks.showsMeans;
-        if (
-            rows.length !== byId("event-list").children.length ||
-            rows.some((r, i) => r.textContent !== byId("event-list").children[i].textContent)
-        )
-            byId("event-list").replaceChildren(...rows);
-    }
-
-    /* Of a layer whose line is there, or of a scalar. */
-    #isDrawn(run, { layer }) {
-        const drawn = this.catalogue.layersOf(run, this.view.state.layer);
-
-        return layer === null || drawn.includes(layer);
-    }
-
-    /* What the latest point wants the reader to know. */
-    #flagRows({ run, layer }) {
-        const flags = this.curves.beside.get(run)?.layers.get(layer)?.last?.flags ?? [];
-
-        return flags.map((name) => {
-            const flag = this.catalogue.flags.find((f) => f.name === name);
-            return element(
-                "li",
-                { class: "flag" },
-                `⚑ ${this.catalogue.title(run)} ${layer}: ${name}${flag ? `: ${flag.description}` : ""}`,
-            );
-        });
-    }
-
-    /* The run and the layer; a scalar has none. */
-    #whose(run, { layer }) {
-        return layer === null ? this.catalogue.title(run) : `${this.catalogue.title(run)} ${layer}`;
-    }
-
-    #eventRow(run, event) {
-        const end = lastStep(event);
-        const room = Math.max(5, (end - event.start) / 2);
-        const onclick = () =>
-            this.chart.zoomToSteps(
-                run,
-                Math.max(0, Math.floor(event.start - room)),
-                Math.ceil(end + room),
-            );
-
-        return element(
-            "li",
-            {},
-            element(
-                "button",
-                { type: "button", class: "link", title: "zoom there", onclick },
-                `${this.#whose(run, event)}: ${sentence(event)}`,
-            ),
-        );
-    }
-}
-
-/* The first few of them, by step. */
-function gapText(steps) {
-    const more = steps.length - GAPS_SHOWN;
-
-    return `step ${steps.slice(0, GAPS_SHOWN).map(longStep).join(", ")}${more > 0 ? ` and ${longStep(more)} more` : ""}`;
 }
 
 /* Beside a mean that is in the middle its reach alone. */

@@ -1,23 +1,21 @@
 /* The table of runs: a row a run that the list's filter finds, a column for what the reader chose.
  * Only the rows in sight exist. Order and numbers are the daemon's, so a sort is over all runs.
- * Keys: arrows move from row to row, the head's buttons sort, its handles resize; movecolumns.js has
- * those that move and pin columns. */
+ * Keys: arrows move from row to row; tableheads.js has what the heads do. */
 
 import { longStep } from "../base/axis.js";
 import { byId, element, oncePerFrame, replaceRows, unlessHeld } from "../base/dom.js";
 import { bindKeys } from "../base/keys.js";
-import { beginsWithGreatest, columnOf, extremesBeside, extremesOf, FIELDS, usualColumns, valuesOf } from "../data/columns.js";
+import { columnOf, extremesOf, usualColumns, valuesOf } from "../data/columns.js";
 import { listParameters, matcherOf, patternOf } from "../data/filter.js";
 import { RunPages } from "../data/runpages.js";
 import { differingKeys, likelyAccuracy } from "../data/sweep.js";
 import { dot, stateText } from "./legend.js";
-import { arranged, makeMovable, stick } from "./movecolumns.js";
+import { arranged } from "./movecolumns.js";
+import { TableHeads } from "./tableheads.js";
 
 const ROW_PX = 28;
 const SPARE_ROWS = 8;
 const POLL_MS = 5000;
-const RESIZE_PX = 16;
-const WIDTHS_PX = [48, 800];
 
 /** Events: "selected". */
 export class RunsTable extends EventTarget {
@@ -28,7 +26,6 @@ export class RunsTable extends EventTarget {
         this.section = byId("runs-table");
         this.scroller = byId("runs-table-scroll");
         /** Ids of runs. @type {Set<string>} */ this.selected = new Set();
-        /** @type {Map<string, number>} */ this.widths = new Map();
         /** @type {string[]} */ this.scalars = [];
         /** Keys by which the runs that were read differ. @type {string[]} */ this.keys = [];
         /** @type {string[]} */ this.usual = [];
@@ -36,6 +33,7 @@ export class RunsTable extends EventTarget {
         this.note = "";
         this.pages = new RunPages(this.feed, this.catalogue, () => this.#parameters(), () => matcherOf(this.view.state));
         this.draw = oncePerFrame(unlessHeld(this.section, () => this.#draw()));
+        this.heads = new TableHeads({ view: this.view, catalogue: this.catalogue, redraw: this.draw });
         this.#follow();
     }
 
@@ -153,110 +151,26 @@ export class RunsTable extends EventTarget {
         const isInSight = this.active >= first && this.active <= last;
         const stop = isInSight ? this.active : Math.min(last, Math.ceil(this.scroller.scrollTop / ROW_PX));
         for (let i = first; i <= last; i++) rows.push(this.#row(i, columns, i === stop ? 0 : -1));
-        replaceRows(byId("runs-table-head"), [byId("select-all-cell"), ...columns.map((column) => this.#head(column))]);
         replaceRows(byId("runs-table-rows"), [space(first), ...rows, space(this.pages.total - 1 - last)]);
         byId("runs-table-grid").setAttribute("aria-rowcount", String(this.pages.total + 1));
-        this.#drawWidths(columns);
-        this.#stick(columns);
-        this.#drawMenu(names);
+        this.heads.draw(columns, columns.map((column) => this.#textsOf(column, first, last)));
+        this.heads.drawMenu(this.keys, this.scalars);
         byId("runs-table-count").textContent = longStep(this.pages.total);
         byId("select-all").checked = this.pages.total > 0 && this.selected.size >= this.pages.total;
         byId("runs-table-note").textContent = this.note || this.#why();
+    }
+
+    #textsOf(column, first, last) {
+        const texts = [];
+
+        for (let i = first; i <= last; i++) if (this.pages.run(i)) texts.push(cellText(this.pages.run(i), column));
+        return texts;
     }
 
     #why() {
         const { search, regex } = this.view.state;
 
         return (regex && search && patternOf(search).why) || (this.pages.total === 0 ? "No run matches." : "");
-    }
-
-    #stick(columns) {
-        const pinned = columns.filter(({ name }) => this.view.state.tablePins.includes(name));
-        const rows = [byId("runs-table-head"), ...byId("runs-table-rows").querySelectorAll("tr[data-row]")];
-
-        stick(rows, [ROW_PX, ...pinned.map(({ name, widthPx }) => this.widths.get(name) ?? widthPx)], this.scroller.clientWidth);
-    }
-
-    #drawWidths(columns) {
-        const widths = columns.map(({ name, widthPx }) => this.widths.get(name) ?? widthPx);
-        const columnOfBoxes = element("col", { class: "boxes" });
-
-        byId("runs-table-columns").replaceChildren(
-            columnOfBoxes,
-            ...widths.map((width) => {
-                const made = element("col");
-                made.style.width = `${width}px`;
-                return made;
-            }),
-        );
-        byId("runs-table-grid").style.width = `${ROW_PX + widths.reduce((a, b) => a + b, 0)}px`;
-    }
-
-    #head({ name, text, sort, isNumber, widthPx }) {
-        const { tableSort, tableDescending } = this.view.state;
-        const isSorted = sort !== undefined && sort === tableSort;
-        const sign = isSorted ? (tableDescending ? " ▾" : " ▴") : "";
-        const pin = this.view.state.tablePins.includes(name) ? "★ " : "";
-        const head = element(
-            "th",
-            {
-                scope: "col",
-                title: `${name.replace(/^config:/, "config: ")}; a drag, or Shift and an arrow, moves the column, p pins it`,
-                dataset: { key: name },
-                class: isNumber ? "number" : "",
-                ...(isSorted ? { aria: { sort: tableDescending ? "descending" : "ascending" } } : {}),
-            },
-            element("button", { type: "button", class: "link", onclick: sort && (() => this.#sortBy(sort)) }, pin + text + sign),
-            this.#handle(name, text, widthPx),
-        );
-
-        makeMovable(head, this.view, this.#columns);
-        return head;
-    }
-
-    #sortBy(sort) {
-        const { tableSort, tableDescending } = this.view.state;
-
-        this.view.set({
-            tableSort: sort,
-            tableDescending: sort === tableSort ? !tableDescending : beginsWithGreatest(sort, this.catalogue),
-        });
-    }
-
-    #handle(name, text, widthPx) {
-        const width = () => this.widths.get(name) ?? widthPx;
-        const set = (px) => {
-            this.widths.set(name, Math.max(WIDTHS_PX[0], Math.min(WIDTHS_PX[1], Math.round(px))));
-            this.draw();
-        };
-        const handle = element("input", {
-            type: "range",
-            class: "handle",
-            min: WIDTHS_PX[0],
-            max: WIDTHS_PX[1],
-            step: RESIZE_PX,
-            aria: { label: `width of ${text}` },
-            onpointerdown: (event) => this.#drag(event, handle, width(), set),
-            oninput: () => set(Number(handle.value)),
-        });
-
-        handle.value = String(width());
-        return handle;
-    }
-
-    /* The table is not drawn while a pointer is down on it: only the widths follow. */
-    #drag(event, handle, from, set) {
-        const { clientX } = event;
-        const names = this.#columns;
-        const move = (e) => {
-            set(from + e.clientX - clientX);
-            this.#drawWidths(names.map((name) => ({ name, ...columnOf(name, this.catalogue) })));
-        };
-
-        event.preventDefault();
-        handle.setPointerCapture(event.pointerId);
-        handle.addEventListener("pointermove", move);
-        handle.addEventListener("lostpointercapture", () => handle.removeEventListener("pointermove", move), { once: true });
     }
 
     #row(i, columns, tabIndex) {
@@ -280,8 +194,9 @@ export class RunsTable extends EventTarget {
         );
     }
 
-    #cell(run, { name, cell, isNumber }, tabIndex) {
-        const text = name === "state" ? stateText(run.state) + (run.hidden ? " · hidden" : "") : cell(run);
+    #cell(run, column, tabIndex) {
+        const { name, isNumber } = column;
+        const text = cellText(run, column);
 
         if (name !== "name") return element("td", { class: isNumber ? "number name" : "name", title: text }, text);
         const isShown = this.view.state.runs.includes(run.run);
@@ -292,37 +207,6 @@ export class RunsTable extends EventTarget {
             { scope: "row", class: "name", title: text },
             isShown ? dot(this.looks.colour(run.run)) : null,
             element("button", { type: "button", class: "link", tabIndex, aria: { pressed: isShown }, onclick: show }, text),
-        );
-    }
-
-    #drawMenu(names) {
-        const offered = [
-            ...extremesBeside(names, this.catalogue),
-            ...Object.keys(FIELDS),
-            ...this.keys.map((key) => `config:${key}`),
-            ...this.scalars.map((name) => `scalar:${name}`),
-            ...this.catalogue.measures.map((m) => m.name),
-        ];
-        const all = [...new Set([...names, ...offered])];
-
-        if (byId("column-menu").open === false && byId("column-choices").childElementCount) return;
-        replaceRows(
-            byId("column-choices"),
-            all.map((name) => this.#choice(name, names)),
-        );
-    }
-
-    #choice(name, names) {
-        const isChosen = names.includes(name);
-        const onchange = () =>
-            this.view.set({ tableColumns: isChosen ? names.filter((n) => n !== name) : beside(names, name) });
-
-        return element(
-            "label",
-            { class: "check", dataset: { key: name } },
-            element("input", { type: "checkbox", checked: isChosen, disabled: isChosen && names.length === 1, onchange }),
-            columnOf(name, this.catalogue).text,
-            name.startsWith("config:") ? element("span", { class: "muted" }, "config") : null,
         );
     }
 
@@ -382,10 +266,8 @@ export class RunsTable extends EventTarget {
     }
 }
 
-/* A new column stands last; an extreme beside the value at the end. */
-function beside(names, name) {
-    const at = names.indexOf(name.replace(/^(least|greatest):/, ""));
-    return at < 0 ? [...names, name] : names.toSpliced(at + 1, 0, name);
+function cellText(run, { name, cell }) {
+    return name === "state" ? stateText(run.state) + (run.hidden ? " · hidden" : "") : cell(run);
 }
 
 /* The rows out of sight. */

@@ -1,7 +1,8 @@
 /* The main chart: the shown runs' measure on the left axis, an accuracy or another scalar on the
- * right one, marks, a cursor for mouse and keyboard, zoom. What it shows comes from Curves. */
+ * right one, marks, a cursor for mouse and keyboard. What it shows comes from Curves; zoom.js has what is in
+ * view of it. */
 
-import { AXES, longPlace, namedPlace, shortValue, toStep, toX } from "../base/axis.js";
+import { AXES, longPlace, namedPlace, shortValue, toX } from "../base/axis.js";
 import { byId, oncePerFrame } from "../base/dom.js";
 import { bindKeys } from "../base/keys.js";
 import { drawnLayers, LINES_MAX } from "../data/depth.js";
@@ -13,11 +14,7 @@ import { FlagMarks } from "./flagmarks.js";
 import { drawReferences, nameEnds, nameReferences, references } from "./references.js";
 import { extent, nearest } from "../data/series.js";
 import { StepChart } from "./stepchart.js";
-
-/* The least that can be zoomed to: steps, and seconds or epochs. */
-const ZOOM_MIN_STEPS = 2;
-const ZOOM_MIN = 0.01;
-const ZOOM_FACTOR = 0.5;
+import { Zoom } from "./zoom.js";
 
 /** Events: "cursor" (detail: step or null), "drawn". */
 export class MainChart extends EventTarget {
@@ -30,9 +27,10 @@ export class MainChart extends EventTarget {
         this.isKeyboard = false;
         this.drawn = { left: [], right: [] };
         this.flags = new FlagMarks(this);
+        this.zoom = new Zoom(this);
         this.chart = new StepChart(this.host, {
-            onZoom: (from, to) => this.zoomTo(from, to),
-            onReset: () => this.view.set({ from: null, to: null }),
+            onZoom: (from, to) => this.zoom.to(from, to),
+            onReset: () => this.zoom.all(),
             onCursor: (step) => this.#moveCursor(step),
             under: (u) => this.#drawUnder(u),
             over: (u) => this.#drawOver(u),
@@ -46,17 +44,6 @@ export class MainChart extends EventTarget {
         bindKeys(this.host, "chart", this.#commands());
         this.host.addEventListener("blur", () => this.#moveCursor(null));
         new ResizeObserver(() => (this.curves.width_px = this.host.clientWidth)).observe(this.host);
-        for (const [id, work] of this.#buttons()) byId(id).addEventListener("click", work);
-    }
-
-    #buttons() {
-        return [
-            ["zoom-in", () => this.#zoomBy(ZOOM_FACTOR)],
-            ["zoom-out", () => this.#zoomBy(1 / ZOOM_FACTOR)],
-            ["zoom-left", () => this.#pan(-0.5)],
-            ["zoom-right", () => this.#pan(0.5)],
-            ["zoom-all", () => this.view.set({ from: null, to: null })],
-        ];
     }
 
     /** The series that were drawn last, in drawing order: shown runs, or means of groups, in turn. */
@@ -309,9 +296,7 @@ export class MainChart extends EventTarget {
         return {
             walk: (key, event) => this.#walk((key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1)),
             end: (key) => this.#walk(key === "Home" ? -Infinity : Infinity),
-            zoom: (key) => this.#zoomBy(key === "-" ? 1 / ZOOM_FACTOR : ZOOM_FACTOR),
-            pan: (key) => this.#pan(key === "PageUp" ? -0.5 : 0.5),
-            all: () => this.view.set({ from: null, to: null }),
+            ...this.zoom.commands,
             leave: () => this.#moveCursor(null),
         };
     }
@@ -335,60 +320,6 @@ export class MainChart extends EventTarget {
 
         this.#moveCursor(step, true);
         byId("spoken").textContent = this.sayAt(step);
-    }
-
-    // ---- zoom --------------------------------------------------------------------------------
-
-    /** @param {number} from @param {number} to */
-    zoomTo(from, to) {
-        const isStep = this.view.state.axis === "step";
-        const least = isStep ? ZOOM_MIN_STEPS : ZOOM_MIN;
-        const [a, b] = isStep ? [Math.floor(from), Math.ceil(to)] : [from, to].map((x) => Number(x.toFixed(3)));
-
-        this.view.set(
-            b - a < least ? { from: Math.max(0, a - least / 2), to: a + least } : { from: Math.max(0, a), to: b },
-        );
-    }
-
-    /** Zooms to steps of a run, whatever the axis is. @param {string} run @param {number} from @param {number} to */
-    zoomToSteps(run, from, to) {
-        const [a, b] = [from, to].map((step) => this.places.xOf(run, step));
-
-        if (a !== null && b !== null) this.zoomTo(a, b);
-    }
-
-    #zoomBy(factor) {
-        this.#rescale((a, b) => {
-            const { spacing } = this.view;
-            const at =
-                this.cursorStep === null
-                    ? (a + b) / 2
-                    : Math.min(b, Math.max(a, toX(this.cursorStep, spacing)));
-            return [at - (at - a) * factor, at + (b - at) * factor];
-        });
-    }
-
-    #pan(share) {
-        this.#rescale((a, b) => [a + (b - a) * share, b + (b - a) * share]);
-    }
-
-    #rescale(change) {
-        const range = this.range();
-        const { spacing } = this.view;
-        if (!range) return;
-        const [a, b] = change(toX(range[0], spacing), toX(range[1], spacing)).map((x) => toStep(x, spacing));
-        const [first, last] = this.#ends();
-        const coversAll = this.view.state.from !== null && a <= first + 0.5 * (first === 0) && b >= last;
-
-        if (coversAll) this.view.set({ from: null, to: null });
-        else if (this.view.state.axis === "step") this.zoomTo(Math.round(a), Math.max(1, Math.round(b)));
-        else this.zoomTo(a, b);
-    }
-
-    /* Of all there is, in view or not. */
-    #ends() {
-        if (this.view.state.axis !== "step") return this.places.extent() ?? [0, Infinity];
-        return [0, this.lastStep() ?? Infinity];
     }
 
     /** The last step of all shown runs, in view or not. @returns {number|null} */

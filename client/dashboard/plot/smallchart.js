@@ -69,7 +69,7 @@ export class SmallChart {
 
         return (this.chart ??= new StepChart(this.host, {
             compact: true,
-            onZoom: (from, to) => chart.zoomTo(from, to),
+            onZoom: (from, to) => chart.zoom.to(from, to),
             onReset: () => view.set({ from: null, to: null }),
         }));
     }
