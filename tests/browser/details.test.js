@@ -125,7 +125,8 @@ test("every key that a part of the page binds is in the list of keys", async () 
 test("what several runs say in the same words is one line", async () => {
     const page = await openPage(stage.owner);
     const { lines, few } = await page.evaluate(async () => {
-        const { merged, fewOf } = await import("./panel/events.js");
+        const { fewOf } = await import("./base/names.js");
+        const { merged } = await import("./panel/events.js");
         const event = { start: 1 };
         const of = (who, text, more = {}) => ({ who, text, ...more });
         const all = [of("a", "too few"), of("a", "biased", { sign: "⚑ " }), of("b", "too few"), of("a", "falls", { event }), of("b", "falls", { event })];

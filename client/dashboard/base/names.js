@@ -5,6 +5,8 @@
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 /* Longer names of layers are cut. */
 const LENGTH_MAX = 30;
+/* Of many names that say the same. */
+const NAMES_SHOWN = 3;
 
 /** The name with a sign in the place of each character that is not seen. @param {string} name */
 export function visible(name) {
@@ -29,4 +31,11 @@ export function shortened(names, longest = LENGTH_MAX) {
 
 function cut(name, longest) {
     return visible(name.length > longest ? `…${name.slice(1 - longest)}` : name);
+}
+
+/** "a, b, c and 6 more" @param {string[]} names */
+export function fewOf(names) {
+    const more = names.length - NAMES_SHOWN;
+
+    return more > 1 ? `${names.slice(0, NAMES_SHOWN).join(", ")} and ${more} more` : names.join(", ");
 }

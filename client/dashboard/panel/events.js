@@ -3,10 +3,10 @@
 
 import { longStep } from "../base/axis.js";
 import { byId, element, oncePerFrame } from "../base/dom.js";
+import { fewOf } from "../base/names.js";
 import { lastStep, resumes, sentence, shortage } from "../plot/marks.js";
 
 const GAPS_SHOWN = 8;
-const NAMES_SHOWN = 3;
 
 /** @typedef {{who: string, text: string, sign?: string, run?: string, event?: any}} Line */
 
@@ -23,13 +23,6 @@ export function merged(lines) {
         else found.set(key, { names: [line.who], line });
     }
     return [...found.values()];
-}
-
-/** "a, b, c and 6 more" @param {string[]} names */
-export function fewOf(names) {
-    const more = names.length - NAMES_SHOWN;
-
-    return more > 1 ? `${names.slice(0, NAMES_SHOWN).join(", ")} and ${longStep(more)} more` : names.join(", ");
 }
 
 export class EventList {

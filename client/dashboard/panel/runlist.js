@@ -57,12 +57,17 @@ export class RunList {
         return runs.length > 0 && runs.length >= Math.min(this.source.count, SHOWN_MAX);
     }
 
-    /* Of groups the means: many runs are a bush. */
+    /* Of groups of several runs the means: the runs are a bush. */
     async #showAll() {
-        const { group, pins } = this.view.state;
+        if (this.#showsAll) {
+            this.view.set({ runs: this.view.state.pins });
+            return;
+        }
+        const runs = await this.source.first(SHOWN_MAX);
+        const groups = new Set(runs.map((run) => this.looks.group(run)));
+        const hasMeans = this.view.state.group !== "" && 2 * groups.size <= runs.length;
 
-        if (this.#showsAll) this.view.set({ runs: pins });
-        else this.view.set({ runs: await this.source.first(SHOWN_MAX), ...(group ? { lines: "means" } : {}) });
+        this.view.set({ runs, ...(hasMeans ? { lines: "means" } : {}) });
     }
 
     #followInputs() {

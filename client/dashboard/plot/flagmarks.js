@@ -1,9 +1,10 @@
-/* Flags of points as marks at the chart's lower edge, one line a curve: a small flag at a point, a thin
- * band over many in a row. The pointer on a mark, or the keyboard's cursor at its step, shows what the
+/* Flags of points as marks at the chart's lower edge, one line a curve, and one for all whose marks are the
+ * same: a small flag at a point, a row of ticks over many in a row, which no curve looks like. The pointer on a mark, or the keyboard's cursor at its step, shows what the
  * flag says. */
 
 import { longPlace, longStep, namedPlace, toX } from "../base/axis.js";
 import { byId } from "../base/dom.js";
+import { fewOf } from "../base/names.js";
 import { cssColour } from "../base/palette.js";
 import { flagsAt, spansOf } from "../data/flags.js";
 
@@ -15,6 +16,7 @@ const LINE_PX = 11;
 const LINES_MAX = 4;
 /* Signs for missing rows stand below (marks.js). */
 const GAPS_PX = 16;
+const TICKS_PX = 7;
 /* Fewer points in a row are marked each. */
 const BAND_MIN = 3;
 /* Missing rows have a sign of their own. */
@@ -25,7 +27,7 @@ export class FlagMarks {
     constructor(chart) {
         this.chart = chart;
         this.tip = byId("flag-tip");
-        /** Where marks are, in CSS pixels of the plot. @type {{left: number, right: number, top: number, series: any, span: any}[]} */
+        /** Where marks are, in CSS pixels of the plot, and of which curves. @type {{left: number, right: number, top: number, many: any[], span: any}[]} */
         this.places = [];
     }
 
@@ -42,13 +44,30 @@ export class FlagMarks {
         const all = this.#series();
         const bottom = all.some((s) => s.gaps.length) ? GAPS_PX : 2;
 
-        this.places = all.flatMap((series, i) => {
+        this.places = this.#lines(u, all).flatMap(({ many, places }, i) => {
             const top = u.bbox.height / uPlot.pxRatio - bottom - LINE_PX * (Math.min(i, LINES_MAX - 1) + 1);
-            return this.#placesOf(u, series).map((place) => ({ ...place, top, series }));
+            return places.map((place) => ({ ...place, top, many }));
         });
         u.ctx.save();
-        for (const place of this.places) drawMark(u, place, this.chart.looks.lineOf(place.series).colour);
+        for (const place of this.places) drawMark(u, place, this.#colourOf(place.many));
         u.ctx.restore();
+    }
+
+    /* Curves that have the same marks share a line. */
+    #lines(u, all) {
+        const lines = new Map();
+
+        for (const series of all) {
+            const places = this.#placesOf(u, series);
+            const key = JSON.stringify(places.map(({ span }) => span));
+            if (lines.has(key)) lines.get(key).many.push(series);
+            else if (places.length) lines.set(key, { many: [series], places });
+        }
+        return [...lines.values()];
+    }
+
+    #colourOf(many) {
+        return many.length > 1 ? cssColour("--muted") : this.chart.looks.lineOf(many[0]).colour;
     }
 
     #placesOf(u, series) {
@@ -78,14 +97,11 @@ export class FlagMarks {
     /** The flags at a step, in words; "" for none. @param {number} step */
     sayAt(step) {
         const all = this.#series();
+        const owners = new Map();
 
-        return all
-            .flatMap((series) =>
-                flagsAt(series, step).map(
-                    (name) => `⚑ ${all.length > 1 ? `${this.chart.looks.title(series)} ${series.layer}: ` : ""}${this.sentence(name)}`,
-                ),
-            )
-            .join("\n");
+        for (const series of all)
+            for (const name of flagsAt(series, step)) owners.set(name, [...(owners.get(name) ?? []), `${this.chart.looks.title(series)} ${series.layer}`]);
+        return [...owners].map(([name, many]) => `⚑ ${all.length > 1 ? `${fewOf(many)}: ` : ""}${this.sentence(name)}`).join("\n");
     }
 
     /** Shows what is at the cursor, or nothing. @param {number|null} step @param {boolean} isKeyboard */
@@ -103,13 +119,14 @@ export class FlagMarks {
         );
 
         if (!place) return "";
-        const { span, series } = place;
+        const { span, many } = place;
+        const who = fewOf(many.map((series) => `${this.chart.looks.title(series)} ${series.layer}`));
         const { axis } = this.chart.view.state;
         const from = namedPlace(span.from, axis);
-        const what = series.binned ? "some of the points, " : span.count > 1 ? `${longStep(span.count)} points, ` : "";
+        const what = many[0].binned ? "some of the points, " : span.count > 1 ? `${longStep(span.count)} points, ` : "";
         const where = span.to > span.from ? `${what}${from} – ${longPlace(span.to, axis)}` : from;
 
-        return [`${this.chart.looks.title(series)} ${series.layer}, ${where}`, ...span.names.map((name) => `⚑ ${this.sentence(name)}`)].join("\n");
+        return [`${who}${many.length > 1 ? ":" : ","} ${where}`, ...span.names.map((name) => `⚑ ${this.sentence(name)}`)].join("\n");
     }
 }
 
@@ -120,7 +137,7 @@ function flaggedIn(flagged, { from, to }) {
         .map(({ step, names, from = step }) => ({ from, to: step, count: 1, names }));
 }
 
-/* A pole with a pennant; behind it the band, where there are many in a row. */
+/* A pole with a pennant; behind it ticks, where there are many in a row. */
 function drawMark({ ctx, bbox }, { left, right, top, span }, colour) {
     const ratio = uPlot.pxRatio;
     const [x, y, size] = [bbox.left + left * ratio, bbox.top + top * ratio, MARK_PX * ratio];
@@ -128,8 +145,8 @@ function drawMark({ ctx, bbox }, { left, right, top, span }, colour) {
     ctx.setLineDash([]);
     ctx.lineJoin = "round";
     if (span.count >= BAND_MIN) {
-        ctx.fillStyle = `${colour}70`;
-        ctx.fillRect(x, y + size / 2, (right - left) * ratio, 2 * ratio);
+        ctx.fillStyle = `${colour}90`;
+        for (let at = left + TICKS_PX; at <= right; at += TICKS_PX) ctx.fillRect(bbox.left + at * ratio, y + size / 2, ratio, size / 2);
     }
     ctx.beginPath();
     ctx.moveTo(x, y + size + ratio);
