@@ -93,8 +93,6 @@ function takeUpdate(page) {
 }
 
 function loadAll() {
-    source.restart();
-    for (const run of view.state.runs) catalogue.load(run);
     curves.reload();
     heatmap.load();
     spectrum.load();
@@ -122,7 +120,8 @@ async function begin(seq) {
     });
     await catalogue.loadMetrics();
     fillMetrics();
-    if (view.state.runs.length === 0) source.addEventListener("change", showNewest);
+    source.addEventListener("change", showNewest);
+    showNewest();
     loadAll();
 }
 
@@ -143,8 +142,11 @@ feed.addEventListener("live", (event) => {
     byId("notice").textContent = "";
     tellState();
     byId("version").textContent = `richd ${detail.version}`;
-    if (hasBegun) loadAll();
-    else begin(detail.seq).catch((error) => (byId("notice").textContent = error.message));
+    if (hasBegun) {
+        source.restart();
+        for (const run of view.state.runs) catalogue.load(run);
+        loadAll();
+    } else begin(detail.seq).catch((error) => (byId("notice").textContent = error.message));
     hasBegun = true;
 });
 feed.addEventListener("deleted", (event) => {
@@ -316,4 +318,5 @@ addEventListener("hashchange", () => {
 followAddress(view);
 reference.begin();
 fillBar();
+source.want(0, 0); // with the first questions, before it is known how the measures are called
 feed.connect();

@@ -58,10 +58,10 @@ async function frames(page, seconds, during = async () => {}) {
 }
 
 test("ten thousand runs: a chart at once, few rows in the page, search on the daemon's side", async () => {
-    const began = Date.now();
     const page = await openPage(daemon.url);
     await waitForStep(page, 1);
-    console.log(`first chart with 10,001 runs: ${Date.now() - began} ms after the click`);
+    const took = await page.evaluate(() => performance.now());
+    console.log(`first chart with 10,001 runs: ${took.toFixed(0)} ms after the click`);
 
     assert.match(await page.textContent("#run-count"), /10\s001/);
     const { rate } = await frames(page, 2, async () => {

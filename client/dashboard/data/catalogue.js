@@ -27,7 +27,8 @@ export function shownOf(layer) {
 }
 
 /**
- * Events: "change" (a run is new or differs), "unknown" (a point came of a run that no list gave),
+ * Events: "change" (a run is new or differs), "unknown" (of a run that the list of runs may lack: a point of
+ * one that nothing told of, or one that is newer than all others and was met elsewhere),
  * "named" (detail: what a link called a run by its name, and the run's id).
  */
 export class Catalogue extends EventTarget {
@@ -35,7 +36,9 @@ export class Catalogue extends EventTarget {
     constructor(feed) {
         super();
         this.feed = feed;
+        /** @type {Map<string, Promise<void>>} by run: answers that are out */ this.loading = new Map();
         /** @type {Map<string, Run>} */ this.runs = new Map();
+        /** When the newest run that is known was made. */ this.newest = -Infinity;
         /** Runs that a link names and this daemon does not have. @type {Set<string>} */ this.absent =
             new Set();
         /** @type {Metric[]} */ this.metrics = [];
@@ -98,8 +101,11 @@ export class Catalogue extends EventTarget {
         return this.runs.get(id)?.name ?? id;
     }
 
-    /** @param {Run[]} runs */
-    take(runs) {
+    /** @param {Run[]} runs @param {boolean} [isList] they come from the list of runs itself */
+    take(runs, isList = false) {
+        const before = this.newest;
+
+        this.newest = runs.reduce((newest, { created }) => Math.max(newest, created), before);
         for (const run of runs)
             this.runs.set(run.run, {
                 ...this.runs.get(run.run),
@@ -107,10 +113,16 @@ export class Catalogue extends EventTarget {
                 ...{ name: visible(run.name), project: visible(run.project), group: visible(run.group) },
             });
         this.dispatchEvent(new Event("change"));
+        if (!isList && before !== -Infinity && this.newest > before) this.dispatchEvent(new Event("unknown"));
     }
 
-    /** Loads what only run.get has. @param {string} id */
-    async load(id) {
+    /** Loads what only run.get has. Who asks meanwhile gets the same answer. @param {string} id @returns {Promise<void>} */
+    load(id) {
+        if (!this.loading.has(id)) this.loading.set(id, this.#load(id).finally(() => this.loading.delete(id)));
+        return this.loading.get(id);
+    }
+
+    async #load(id) {
         try {
             const run = await this.feed.call("run.get", { run: id });
             this.absent.delete(id);

@@ -80,7 +80,9 @@ export class Curves extends EventTarget {
         return { points: this.#points(), ...this.places.question(run, MARGIN) };
     }
 
+    /* Before it is known how the measures are called, nothing is: all is loaded then. */
     async #load(run) {
+        if (this.catalogue.metrics.length === 0) return;
         const number = (this.asked.get(run) ?? 0) + 1;
         const isLatest = () => this.asked.get(run) === number;
 

@@ -47,6 +47,8 @@ export class Feed extends EventTarget {
         this.lastId = 0;
         /** @type {Map<number, {resolve: Function, reject: Function, text: string, isOfConnection: boolean}>} */
         this.waiting = new Map();
+        /** What waits until no other answer is out, by its text. @type {Map<string, {answer: Promise<any>, go: Function}>} */
+        this.patient = new Map();
         /** @type {Subscription[]} */
         this.subscriptions = [];
         this.timer = 0;
@@ -75,6 +77,32 @@ export class Feed extends EventTarget {
 
         if (this.isLive) this.socket.send(text);
         return answer;
+    }
+
+    /**
+     * As call(), once no other answer is out: for what stands below the chart, so that the chart comes
+     * first, because the daemon answers in order. Asked twice meanwhile, it is one question.
+     * @param {string} method @param {object} [params] @returns {Promise<any>}
+     */
+    callLater(method, params = {}) {
+        const key = JSON.stringify([method, params]);
+        let go;
+
+        if (!this.patient.has(key)) {
+            const turn = new Promise((resolve) => (go = resolve));
+            this.patient.set(key, { answer: turn.then(() => this.call(method, params)), go });
+            this.#relieve();
+        }
+        return this.patient.get(key).answer;
+    }
+
+    /* Once those who got the last answer have asked their next question. */
+    #relieve() {
+        setTimeout(() => {
+            if (!this.isLive || this.waiting.size > 0) return;
+            for (const { go } of this.patient.values()) go();
+            this.patient.clear();
+        });
     }
 
     /**
@@ -139,6 +167,7 @@ export class Feed extends EventTarget {
             this.retry_ms = RETRY_FIRST_MS;
             for (const q of this.waiting.values()) if (!q.isOfConnection) socket.send(q.text);
             this.dispatchEvent(new CustomEvent("live", { detail: hello }));
+            this.#relieve();
         } catch {
             socket.close();
         }
@@ -195,6 +224,7 @@ export class Feed extends EventTarget {
         this.waiting.delete(message.id);
         if (message.error) question.reject(new FeedError(message.error));
         else question.resolve(message.result);
+        if (this.patient.size) this.#relieve();
     }
 
     #lost() {

@@ -105,7 +105,7 @@ export class RunPages extends EventTarget {
     /* Extremes come by a list of their own each: a list has a value at one place. */
     async #list(offset, limit) {
         const { extremes = {}, ...parameters } = this.parameters();
-        const ask = (more) => this.feed.call("run.list", { ...parameters, offset, limit, ...more });
+        const ask = (more) => this.feed.callLater("run.list", { ...parameters, offset, limit, ...more });
         const [answer, ...others] = await Promise.all([
             ask({}),
             ...Object.entries(extremes).map(([place, values]) => ask({ values, values_at: Object.fromEntries(values.map((name) => [name, place])) })),

@@ -134,7 +134,7 @@ export class RunSource extends EventTarget {
     }
 
     #take(runs) {
-        this.catalogue.take(runs);
+        this.catalogue.take(runs, true);
         for (const run of runs) {
             if (run.config && typeof run.config === "object")
                 for (const key of Object.keys(run.config)) this.keys.add(key);

@@ -118,7 +118,7 @@ export class Scalars extends EventTarget {
         try {
             await this.places.ready(run);
             const range = { points: this.#points(), ...this.places.question(run, MARGIN) };
-            const { scalars } = await this.feed.call("scalars.query", { run, names, ...range });
+            const { scalars } = await this.feed.callLater("scalars.query", { run, names, ...range });
             if (generation !== this.generation) return;
             for (const entry of scalars) this.#of(entry.name).set(run, fromScalar(run, entry));
             this.dispatchEvent(new Event("change"));

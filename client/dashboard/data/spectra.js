@@ -43,7 +43,7 @@ export class Spectra extends EventTarget {
     /** The steps at which a layer has one, ascending. @param {string} run @param {string} layer @returns {Promise<number[]>} */
     async stepsOf(run, layer) {
         const metrics = SIGNS_OF_SPECTRUM;
-        const { layers } = await this.feed.call("series.query", { run, layer, metrics, points: POINTS });
+        const { layers } = await this.feed.callLater("series.query", { run, layer, metrics, points: POINTS });
 
         return layers.flatMap(stepsWithSpectrum);
     }

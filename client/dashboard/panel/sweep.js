@@ -91,7 +91,7 @@ export class Sweep {
             const first = this.view.state.runs[0] ?? this.runs[0]?.run;
             this.scalars = await this.catalogue.scalarsOf(first);
             const values = this.#names();
-            const answer = await this.feed.call("run.list", {
+            const answer = await this.feed.callLater("run.list", {
                 limit: RUNS_MAX,
                 values,
                 values_at: Object.fromEntries(values.map((name) => [name, this.#place(name)])),

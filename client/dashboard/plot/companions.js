@@ -52,7 +52,7 @@ export class Companions {
         const names = this.catalogue.layersOf(run, layer);
         const metrics = this.#metrics().map((m) => m.name);
         if (names.length === 0) return [];
-        const { layers } = await this.feed.call("series.query", {
+        const { layers } = await this.feed.callLater("series.query", {
             run,
             metrics,
             points: POINTS,

@@ -105,7 +105,7 @@ export class Heatmap {
         if (!this.section.open) return;
         try {
             const answer = run
-                ? await this.feed.call("series.query", {
+                ? await this.feed.callLater("series.query", {
                       run,
                       metrics: forms,
                       spacing,

@@ -69,7 +69,7 @@ export class RepresentationView {
         if (!this.section.open) return;
         try {
             const answer = run
-                ? await this.feed.call("representation.list", { run })
+                ? await this.feed.callLater("representation.list", { run })
                 : { layers: [] };
             if (generation !== this.generation) return;
             this.kept = answer.layers;
