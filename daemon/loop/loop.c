@@ -406,6 +406,7 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
         goto fail;
     }
     rc = open_core(loop, err);
+    start_handles(loop); /* who finds us by our files may end us */
     if (rc == 0)
         rc = open_sockets(loop, config, err);
     if (rc == 0)
@@ -417,7 +418,6 @@ int loop_open(struct config *config, struct loop **out, int *exit_code, struct e
     if (rc < 0)
         goto fail;
     open_spools(loop);
-    start_handles(loop);
     *out = loop;
     return 0;
 fail:

@@ -5,6 +5,7 @@ import sqlite3
 import time
 
 import numpy as np
+import pytest
 
 from harness import PATIENCE_S, Feed, assert_measures, draw, wait_until
 
@@ -123,3 +124,16 @@ def test_a_query_that_runs_does_not_hold_up_the_end(daemon):
         daemon.stop()
         assert time.monotonic() - began < 10
         assert [feed.receive() for feed in feeds] == [None] * 3, "nobody was answered before"
+
+
+@pytest.mark.not_under("thread", "address", because="strace is in between")
+def test_who_finds_the_daemon_may_end_it_at_once(daemon):
+    """It answers signals before its files say that it is there; they come by rename()."""
+    daemon.stop()
+    daemon.prefix = ["strace", "-D", "-o", "/dev/null", "-e", "trace=rename",
+                     "-e", "inject=rename:delay_exit=300000"]
+    daemon.launch()
+    wait_until((daemon.runtime / "endpoints.json").exists, "the daemon's files")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.process.wait(PATIENCE_S) == 0
+    daemon.process = None
