@@ -8,6 +8,7 @@
 #include "daemon/format/jsontext.h"
 #include "daemon/history/history.h"
 #include "daemon/history/run_cache.h"
+#include "proto/base/metric.h"
 
 enum history_sql {
     SQL_BEGIN,
@@ -56,6 +57,9 @@ struct history {
     atomic_bool is_cancelled;
     bool is_damaged; /* a query has met damage since it was asked last */
     sqlite3_stmt *statement[SQL_COUNT];
+    /* Of one value, the last of them that of scalars, for as long as a query: a list of runs asks
+     * for it of each. The values between two steps, and the latest of them. */
+    sqlite3_stmt *between[METRIC_COUNT + 1], *latest[METRIC_COUNT + 1];
     struct jsontext scratch; /* of the run that is written */
     struct run_cache *runs;  /* NULL: no memory for it */
 };

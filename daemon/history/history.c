@@ -238,10 +238,17 @@ int history_open(const char *path, struct history **out, struct err *err)
     return 0;
 }
 
+static void forget_values(struct history *history)
+{
+    sql_finalize(history->between, METRIC_COUNT + 1);
+    sql_finalize(history->latest, METRIC_COUNT + 1);
+}
+
 void history_close(struct history *history)
 {
     if (!history)
         return;
+    forget_values(history);
     sql_finalize(history->statement, SQL_COUNT);
     sqlite3_close(history->db);
     jsontext_release(&history->scratch);
@@ -283,6 +290,7 @@ int history_end_transaction(struct history *history, int rc)
 {
     for (int i = 0; i < SQL_COUNT; i++)
         sqlite3_reset(history->statement[i]);
+    forget_values(history);
     if (!sqlite3_get_autocommit(history->db))
         sql_run(history->statement[SQL_END], NULL);
     history->is_damaged |= rc == -EUCLEAN;

@@ -25,6 +25,11 @@ size_t line_values(const struct line *line, const struct selection *sel,
     return n;
 }
 
+sqlite3_stmt **line_statement(sqlite3_stmt **of_value, const struct line *line, size_t value)
+{
+    return of_value + (line->is_point ? value : METRIC_COUNT);
+}
+
 const char *line_value_name(const struct line *line, size_t value)
 {
     return line->is_point ? metric_table[value].name : "value";

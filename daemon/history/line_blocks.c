@@ -22,6 +22,7 @@ struct reading {
     struct bins *bins;
     int64_t attempt;
     sqlite3_stmt *points; /* the values of points, those that are chosen */
+    bool is_kept;         /* the history keeps the statement */
     struct block *blocks; /* the one at hand of each level, from 1 on; 45 kB each */
 };
 
@@ -37,7 +38,7 @@ struct block {
 
 /* ---- points -------------------------------------------------------------------------------- */
 
-static int prepare_points(struct reading *reading, struct err *err)
+static int prepare_points(struct reading *reading, sqlite3_stmt **out, struct err *err)
 {
     sqlite3_str *text = sqlite3_str_new(reading->history->db);
     bool is_point = reading->line->is_point;
@@ -53,9 +54,23 @@ static int prepare_points(struct reading *reading, struct err *err)
                         is_point ? "point WHERE layer_key" : "scalar WHERE name_key");
     sqlite3_str_appendall(text, " ORDER BY step");
     sql = sqlite3_str_finish(text);
-    rc = sql ? sql_prepare(reading->history->db, sql, &reading->points, err)
-             : history_no_memory(err);
+    rc = sql ? sql_prepare(reading->history->db, sql, out, err) : history_no_memory(err);
     sqlite3_free(sql);
+    return rc;
+}
+
+/* That of a single value is kept for the next line that the query asks about. */
+static int find_points(struct reading *reading, struct err *err)
+{
+    sqlite3_stmt **kept;
+    int rc;
+
+    if (reading->n_chosen != 1)
+        return prepare_points(reading, &reading->points, err);
+    kept = line_statement(reading->history->between, reading->line, *reading->chosen);
+    rc = *kept ? 0 : prepare_points(reading, kept, err);
+    reading->points = *kept;
+    reading->is_kept = true;
     return rc;
 }
 
@@ -246,10 +261,11 @@ static int read_range(struct reading *reading, int level, int64_t from, int64_t 
 int line_fill_bins(struct history *history, const struct line *line, const struct selection *sel,
                    const size_t *chosen, size_t n, struct bins *bins, struct err *err)
 {
-    struct reading reading = {history, line, chosen, n, bins, 0, NULL, NULL};
-    int rc = prepare_points(&reading, err);
+    struct reading reading = {
+        .history = history, .line = line, .chosen = chosen, .n_chosen = n, .bins = bins};
+    int rc = find_points(&reading, err);
 
-    reading.blocks = calloc(BLOCK_LEVELS, sizeof *reading.blocks);
+    reading.blocks = malloc(BLOCK_LEVELS * sizeof *reading.blocks); /* each is filled, then read */
     if (rc == 0 && !reading.blocks)
         rc = history_no_memory(err);
 
@@ -258,7 +274,8 @@ int line_fill_bins(struct history *history, const struct line *line, const struc
         if (sel->ranges[i].from <= sel->ranges[i].to)
             rc = read_range(&reading, BLOCK_LEVELS, sel->ranges[i].from, sel->ranges[i].to, err);
     }
-    sqlite3_finalize(reading.points);
+    if (!reading.is_kept)
+        sqlite3_finalize(reading.points);
     free(reading.blocks);
     return rc;
 }

@@ -58,6 +58,9 @@ int line_put_bins(struct history *, const struct line *, const struct selection 
 size_t line_values(const struct line *, const struct selection *, size_t chosen[METRIC_COUNT]);
 const char *line_value_name(const struct line *, size_t value);
 
+/* Where the statement for one of them stands among those that a history keeps (db.h). */
+sqlite3_stmt **line_statement(sqlite3_stmt **of_value, const struct line *, size_t value);
+
 /* Binds what the line's statements begin with: its key, and an attempt with its steps. */
 static inline void line_bind(sqlite3_stmt *q, const struct line *line,
                              const struct attempt_range *range)

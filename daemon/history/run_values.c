@@ -45,9 +45,10 @@ static int find_latest(struct history *history, const struct line *line,
                        const struct selection *sel, const size_t *chosen, double *out,
                        struct err *err)
 {
-    sqlite3_stmt *statement = NULL;
-    int rc = prepare_latest(history, line, line_value_name(line, *chosen), &statement, err);
+    sqlite3_stmt **kept = line_statement(history->latest, line, *chosen), *statement;
+    int rc = *kept ? 0 : prepare_latest(history, line, line_value_name(line, *chosen), kept, err);
 
+    statement = *kept;
     for (size_t i = sel->n_ranges; rc == 0 && i-- > 0;) {
         line_bind(statement, line, &sel->ranges[i]);
         rc = sql_step(statement, err);
@@ -55,7 +56,6 @@ static int find_latest(struct history *history, const struct line *line,
             *out = sql_column_double(statement, 0);
         sqlite3_reset(statement);
     }
-    sqlite3_finalize(statement);
     return rc < 0 ? rc : 0;
 }
 
