@@ -74,7 +74,7 @@ const notices = new Notices({ view, catalogue, source });
 new DataTable({ view, looks, chart });
 new SavedViews({ feed, view, catalogue });
 new ReportPanel({ feed, view, catalogue, redraw: redrawAll });
-new Exporter({ feed, view, catalogue, chart, looks });
+new Exporter({ feed, view, catalogue, chart, redraw: redrawAll });
 
 // ---- the daemon ---------------------------------------------------------------------------------
 

@@ -463,7 +463,7 @@ test("picture, CSV and JSON hold what is in view", async () => {
         const [download] = await Promise.all([page.waitForEvent("download"), page.click(id)]);
         return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
     };
-    const png = await save("#export-png");
+    const png = await save("#export-charts button:text('PNG')");
     const csv = await save("#export-csv");
     const json = JSON.parse((await save("#export-json")).bytes);
 

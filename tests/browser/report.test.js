@@ -127,7 +127,9 @@ test("a draft stays in the browser, and on the daemon without its pictures, whic
     await addView(page);
     await page.locator(".shots button").last().click();
     assert.equal(await shots(page), 1);
-    await waitUntil(() => page.evaluate(() => localStorage.getItem(`richd.report ${location.pathname}`)?.includes("image/png")), "the draft in the storage");
+    const kept = () => page.evaluate(() => JSON.parse(localStorage.getItem(`richd.report ${location.pathname}`))?.items.at(-1).pictures ?? []);
+    await waitUntil(async () => (await kept()).length === 1, "the draft in the storage");
+    assert.match((await kept())[0].source, /^data:image\/svg\+xml,/);
     await page.reload();
     await waitForStep(page, 100);
     await page.evaluate(() => (document.getElementById("report").open = true));

@@ -1,8 +1,8 @@
-/* What is on the screen as a file: the main chart as PNG, and the data of the steps in view as CSV or
+/* What is on the screen as a file: each chart as SVG or PNG, and the data of the steps in view as CSV or
  * JSON, asked from the daemon again with every measure and as many points as one answer holds. */
 
-import { byId } from "../base/dom.js";
-import { cssColour } from "../base/palette.js";
+import { byId, element } from "../base/dom.js";
+import { chartsSeen, picturesSeen, rasterOf } from "./pictures.js";
 
 /* series.query's limit. */
 const POINTS_MAX = 100000;
@@ -66,19 +66,49 @@ export function toCsv(runs) {
 }
 
 export class Exporter {
-    /** @param {{feed: any, view: any, catalogue: any, chart: any, looks: any}} parts */
+    /** @param {{feed: any, view: any, catalogue: any, chart: any, redraw: () => void}} parts */
     constructor(parts) {
         Object.assign(this, parts);
-        byId("export-png").addEventListener("click", () => this.#savePng());
-        byId("export-csv").addEventListener("click", () => this.#saveData("csv"));
-        byId("export-json").addEventListener("click", () => this.#saveData("json"));
+        byId("export-menu").addEventListener("toggle", () => this.#offerCharts());
+        byId("export-csv").addEventListener("click", () => this.#save(() => this.#saveData("csv")));
+        byId("export-json").addEventListener("click", () => this.#save(() => this.#saveData("json")));
     }
 
-    #name(ending) {
-        const { runs, metric } = this.view.state;
+    /* A chart a row. They are looked for again when one is chosen: what is drawn meanwhile may be another. */
+    #offerCharts() {
+        const offer = ({ chart, title }, i) => [
+            element("span", { title }, title),
+            ...["SVG", "PNG"].map((kind) =>
+                element("button", { type: "button", aria: { label: `${title}, as ${kind}` }, onclick: () => this.#save(() => this.#saveChart(title, i, chart.closest("#chart") !== null, kind)) }, kind),
+            ),
+        ];
+
+        byId("export-charts").replaceChildren(...(byId("export-menu").open ? chartsSeen().flatMap(offer) : []));
+    }
+
+    async #saveChart(chosen, i, isMain, kind) {
+        const pictures = await picturesSeen(this.redraw);
+        const { title, source } = [pictures[i], ...pictures].find((picture) => picture?.title === chosen) ?? pictures[i];
+        const name = this.#name(kind.toLowerCase(), isMain ? undefined : title.slice(0, 60));
+
+        if (kind === "SVG") save(name, new Blob([source], { type: "image/svg+xml" }));
+        else (await rasterOf(source)).toBlob((blob) => save(name, blob));
+    }
+
+    async #save(work) {
+        byId("export-menu").open = false;
+        try {
+            await work();
+        } catch (error) {
+            byId("notice").textContent = `Not exported: ${error.message}`;
+        }
+    }
+
+    #name(ending, what = this.view.state.metric) {
+        const { runs } = this.view.state;
         const title = runs.length === 1 ? this.catalogue.title(runs[0]) : `${runs.length}-runs`;
 
-        return `richd-${title}-${metric}.${ending}`.replace(/[^\w.-]+/g, "_");
+        return `richd-${title}-${what}.${ending}`.replace(/[^\w.-]+/g, "_");
     }
 
     async #read() {
@@ -108,59 +138,9 @@ export class Exporter {
     }
 
     async #saveData(kind) {
-        byId("export-menu").open = false;
-        try {
-            const runs = await this.#read();
-            if (kind === "csv")
-                save(this.#name("csv"), new Blob([toCsv(runs)], { type: "text/csv" }));
-            else
-                save(
-                    this.#name("json"),
-                    new Blob([JSON.stringify({ runs }, null, 1)], { type: "application/json" }),
-                );
-        } catch (error) {
-            byId("notice").textContent = `Not exported: ${error.message}`;
-        }
+        const runs = await this.#read();
+
+        if (kind === "csv") save(this.#name("csv"), new Blob([toCsv(runs)], { type: "text/csv" }));
+        else save(this.#name("json"), new Blob([JSON.stringify({ runs }, null, 1)], { type: "application/json" }));
     }
-
-    /** The chart's canvas on paper, with a line of text for each run below it. */
-    #savePng() {
-        const plot = this.chart.chart.plot;
-        byId("export-menu").open = false;
-        if (!plot) return;
-        const source = plot.ctx.canvas;
-        const ratio = devicePixelRatio;
-        const { left } = this.chart.series();
-        const lines = left.map((s) => ({
-            look: this.looks.lineOf(s),
-            text: `${this.looks.title(s)} ${s.layer} ${s.name}`,
-        }));
-        const canvas = document.createElement("canvas");
-        const context = canvas.getContext("2d");
-
-        canvas.width = source.width + 24 * ratio;
-        canvas.height = source.height + (lines.length * 18 + 32) * ratio;
-        context.fillStyle = cssColour("--panel");
-        context.fillRect(0, 0, canvas.width, canvas.height);
-        context.drawImage(source, 12 * ratio, 12 * ratio);
-        context.scale(ratio, ratio);
-        context.font = "13px system-ui, sans-serif";
-        lines.forEach(({ look, text }, i) =>
-            drawLegendLine(context, look, text, source.height / ratio + 30 + i * 18),
-        );
-        canvas.toBlob((blob) => save(this.#name("png"), blob));
-    }
-}
-
-function drawLegendLine(context, look, text, y) {
-    context.strokeStyle = context.fillStyle = look.colour;
-    context.lineWidth = 2;
-    context.setLineDash(look.dash);
-    context.beginPath();
-    context.moveTo(24, y - 4);
-    context.lineTo(60, y - 4);
-    context.stroke();
-    context.fillText(look.sign, 36, y);
-    context.fillStyle = cssColour("--text");
-    context.fillText(text, 70, y);
 }

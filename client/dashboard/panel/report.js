@@ -9,7 +9,7 @@ import { fromText, reportHtml, toText } from "../data/report.js";
 import { configValue, differingKeys } from "../data/sweep.js";
 import { ask } from "./ask.js";
 import { save } from "./export.js";
-import { picturesSeen, sourceOf } from "./pictures.js";
+import { addressOf, picturesSeen, rasterOf, sourceOf } from "./pictures.js";
 
 const KEY = `richd.report ${location.pathname}`;
 const SAVE_MS = 500;
@@ -18,6 +18,8 @@ const TEXT_MAX = 16384;
 /* A view is there when nothing was asked for so long; one that never comes to rest is taken as it is. */
 const QUIET_MS = 700;
 const PATIENCE_MS = 20000;
+/* A picture whose SVG is longer is kept in points: a draft has some megabytes. */
+const SVG_MAX = 400000;
 
 const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
 
@@ -157,21 +159,19 @@ export class ReportPanel {
 
     /* In light colours, as paper has them. */
     async #take(query, title) {
-        const root = document.documentElement;
-        const { theme } = root.dataset;
-        const turn = async (to) => {
-            root.dataset.theme = to;
-            this.redraw();
-            for (let i = 0; i < 3; i++) await frame();
-        };
+        const { dataset } = document.documentElement;
+        const { theme } = dataset;
 
-        if (theme !== "light") await turn("light");
-        const pictures = picturesSeen();
-        const table = this.#table();
-        if (theme !== "light") await turn(theme);
         const about = [byId("range-text"), ...document.querySelectorAll(".caption span")].map((node) => node.textContent).filter(Boolean).join(" · ");
 
-        return { kind: "view", title, query, taken: new Date().toLocaleString(), about, pictures, table };
+        try {
+            dataset.theme = "light";
+            const pictures = await Promise.all((await picturesSeen(this.redraw, true)).map(attached));
+            return { kind: "view", title, query, taken: new Date().toLocaleString(), about, pictures, table: this.#table() };
+        } finally {
+            dataset.theme = theme;
+            this.redraw();
+        }
     }
 
     /* The chart's legend, with what of the configuration differs. */
@@ -293,6 +293,10 @@ export class ReportPanel {
         this.#draw();
         this.keep();
     }
+}
+
+async function attached({ source, ...picture }) {
+    return { ...picture, source: source.length > SVG_MAX ? (await rasterOf(source)).toDataURL() : addressOf(source) };
 }
 
 function recall() {

@@ -33,7 +33,7 @@ export class SpectrumView {
             onStop: () => this.#choose(this.playStep),
         });
         /** The steps of each layer that the slider moves. @type {Map<string, number[]>} */ this.lists = new Map();
-        /** @type {(Place & {colour: string, marker: number, width: number, isPinned: boolean, spectrum: any})[]} */
+        /** @type {(Place & {colour?: string, marker: number, width: number, isPinned: boolean, spectrum: any})[]} */
         this.curves = [];
         /** @type {number|null} */ this.playStep = null;
         /** @type {number|null} */ this.k = null;
@@ -126,22 +126,28 @@ export class SpectrumView {
         return this.view.state.spectrumPins.map(placeOf).filter(Boolean);
     }
 
-    /* What moves, then what is pinned; each with a colour of its own: a run's, where that is free. */
+    /* What moves, then what is pinned. */
     #places(step) {
         const places = [...this.#placesAt(step).map((p) => ({ ...p, width: 2.25 })), ...this.#pins().map((p) => ({ ...p, width: 1.5 }))];
         const pinned = new Set(this.view.state.spectrumPins);
-        const used = new Set();
         const seen = new Set();
 
         return places
-            .map((place, i) => {
-                let colour = this.looks.colour(place.run);
-                for (let n = 0; used.has(colour); n++) colour = groupColour(n, 0, false);
-                used.add(colour);
-                return { ...place, colour, marker: i, key: placeText(place), isPinned: pinned.has(placeText(place)) };
-            })
+            .map((place, i) => ({ ...place, marker: i, key: placeText(place), isPinned: pinned.has(placeText(place)) }))
             .filter(({ key }) => !seen.has(key) && seen.add(key))
             .slice(0, CURVES_MAX);
+    }
+
+    /* Each with a colour of its own, as the theme has it: a run's, where that is free. */
+    #coloured(places) {
+        const used = new Set();
+
+        return places.map((place) => {
+            let colour = this.looks.colour(place.run);
+            for (let n = 0; used.has(colour); n++) colour = groupColour(n, 0, false);
+            used.add(colour);
+            return { ...place, colour };
+        });
     }
 
     // ---- loading -----------------------------------------------------------------------------
@@ -285,6 +291,7 @@ export class SpectrumView {
     // ---- drawing -----------------------------------------------------------------------------
 
     #draw() {
+        this.curves = this.#coloured(this.curves);
         const curves = this.curves.filter((c) => c.spectrum);
         const { spectrumAgainst, spectrumLogK, spectrumLogRho } = this.view.state;
 
