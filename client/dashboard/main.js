@@ -21,6 +21,7 @@ import { Looks } from "./base/looks.js";
 import { shortened } from "./base/names.js";
 import { followAddress } from "./base/permalink.js";
 import { Places } from "./data/places.js";
+import { Notebook } from "./panel/notebook.js";
 import { Notices } from "./panel/notices.js";
 import { Problems } from "./panel/problems.js";
 import { Reference } from "./data/reference.js";
@@ -75,6 +76,7 @@ new DataTable({ view, looks, chart });
 new SavedViews({ feed, view, catalogue });
 new ReportPanel({ feed, view, catalogue, redraw: redrawAll });
 new Exporter({ feed, view, catalogue, chart, redraw: redrawAll });
+new Notebook({ view, catalogue, chart, looks });
 
 // ---- the daemon ---------------------------------------------------------------------------------
 

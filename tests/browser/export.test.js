@@ -1,12 +1,16 @@
-/* What is seen, as files: charts as SVG and PNG. */
+/* What is seen, as files: charts as SVG and PNG, and the main one as Python. */
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { test } from "node:test";
 
-import { closePage, openPage, waitForStep, waitUntil } from "./harness.js";
+import { closePage, openPage, ROOT, waitForStep, waitUntil } from "./harness.js";
 import { useStage } from "./stage.js";
 
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const STEPS = [1, 3, 10, 30, 100];
 const NAME = "lr <0.1> & \"more\"\u0007";
 /* A pixel differs when a channel does by more. Edges of letters and lines do, as they lie between pixels. */
@@ -15,7 +19,7 @@ const SHARE_MAX = 0.01;
 
 const stage = useStage(async ({ player }) => {
     for (const [run, name, lr] of [["a", NAME, 0.1], ["b", "lr 0.01", 0.01]]) {
-        await player.do("open", run, { name, project: "p", config: { lr, depth: 3 }, layers: ["block", "head"] });
+        await player.do("open", run, { name, project: "p", config: { lr, depth: 3, steps_per_epoch: 10 }, layers: ["block", "head"] });
         for (const [i, step] of STEPS.entries())
             await player.do("checkpoint", run, { step, d_lr: 0.6 - lr - 0.05 * i, spectrum: true, test_acc: 0.1 + 0.2 * i, loss: 1 / step });
     }
@@ -136,6 +140,14 @@ test("a chart has its legend below it, and is a PNG with it", async () => {
     const png = (await fileOf(page, 0, "PNG")).bytes;
     assert.equal(png.subarray(1, 4).toString(), "PNG");
     assert.ok(png.readUInt32BE(16) >= 2 * 700, "twice as fine");
+
+    await page.click("#export-menu > summary");
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => window.axe.run("#export-menu"));
+    assert.deepEqual(violations.map((v) => v.id), []);
+    await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined })); // as without a secure origin
+    const [file] = await Promise.all([page.waitForEvent("download"), page.click("#export-python")]);
+    assert.equal(file.suggestedFilename(), "richd-view.py");
     await closePage(page);
 });
 
@@ -185,4 +197,89 @@ test("the cells of a large map become one picture, and its text stays text", asy
 
     assert.deepEqual(found, [0, 1, 1]);
     await closePage(page);
+});
+
+// ---- Python -------------------------------------------------------------------------------------------
+
+async function copied(query, options = {}) {
+    const page = await openPage(`${stage.daemon.url}#${query}`, { permissions: ["clipboard-read", "clipboard-write"], ...options });
+
+    await waitForStep(page, 10);
+    await page.waitForFunction(() => !/loading/.test(document.getElementById("legend").textContent));
+    if (query.includes("reference")) await page.waitForFunction(() => /\d\.\d/.test(document.getElementById("legend-reference").textContent));
+    await page.click("#export-menu > summary");
+    await page.click("#export-python");
+    await waitUntil(async () => (await page.textContent("#notice")) === "Python copied.", "the copy");
+    const lines = await page.evaluate(() => navigator.clipboard.readText());
+    await closePage(page);
+    return lines;
+}
+
+/* Runs notebooks, and tells what each has drawn when it shows it. */
+const READER = `
+import json, sys
+import matplotlib
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+drawn = []
+def lines(axes):
+    return [{"label": line.get_label(), "colour": line.get_color(), "x": list(map(float, line.get_xdata())), "y": list(map(float, line.get_ydata()))} for line in axes.lines]
+def show():
+    left, *right = plt.gcf().axes
+    drawn.append({"left": lines(left), "right": [line for axes in right for line in lines(axes)], "bands": len(left.collections), "x": left.get_xlim(), "y": left.get_ylim(), "names": [left.get_xlabel(), left.get_ylabel()], "spacing": left.get_xscale()})
+    plt.close("all")
+plt.show = show
+for source in json.load(sys.stdin):
+    exec(source, {})
+print(json.dumps(drawn))
+`;
+
+function runPython(sources) {
+    const env = { ...process.env, RICHD_FEED: `unix:${join(stage.daemon.folder, "feed.sock")}`, PYTHONPATH: join(ROOT, "client/python/src") };
+    const done = spawnSync("/usr/bin/python3", ["-c", READER], { input: JSON.stringify(sources), encoding: "utf8", env });
+
+    assert.equal(done.status, 0, done.stderr);
+    assert.equal(done.stderr, "");
+    return JSON.parse(done.stdout);
+}
+
+/* The points of a run's last layer, as the daemon has them. */
+async function pointsOf(run) {
+    const text = await (await fetch(`${stage.daemon.url}api/v1/runs/${run}/series.csv?layer=head&metrics=d_debiased`)).text();
+    const [head, ...rows] = text.trim().split(/\r?\n/).map((line) => line.split(","));
+
+    return rows.map((row) => Number(row[head.indexOf("d_debiased")]));
+}
+
+const near = (a, b) => assert.ok(a.length === b.length && a.every((value, i) => Math.abs(value - b[i]) < 1e-9), `${a} is not ${b}`);
+
+test("the main chart is copied as Python, which draws what is seen", async () => {
+    const queries = ["runs=a,b", "runs=a,b&group=config.depth&lines=means&from=3&to=30&spacing=linear", "runs=b&axis=epoch&scalar=&band=0", "runs=a&axis=elapsed&reference=b,head,d_debiased"];
+    const sources = [];
+    for (const query of queries) sources.push(await copied(query, { colorScheme: query.includes("elapsed") ? "dark" : "light" }));
+    const [runs, means, epochs, elapsed] = runPython(sources);
+    const [a, b] = [await pointsOf("a"), await pointsOf("b")];
+    const curves = ({ left }) => left.filter(({ x }) => x.length > 2); // levels have two ends
+
+    assert.deepEqual(runs.names, ["step", "d_debiased"]);
+    assert.deepEqual([runs.x, runs.spacing, runs.bands], [[1, 100], "function", 2]);
+    assert.deepEqual(curves(runs).map(({ label }) => label), [`${NAME.replace("\u0007", "\ufffd")} head`, "lr 0.01 head"]);
+    curves(runs).forEach(({ x, y }, i) => (near(x, STEPS), near(y, [a, b][i])));
+    near(runs.right[1].y, [0.1, 0.3, 0.5, 0.7, 0.9]);
+    assert.ok(runs.left.some(({ label }) => label.startsWith("white noise")));
+
+    assert.deepEqual([means.x, means.spacing], [[3, 30], "linear"]);
+    const [mean] = curves(means);
+    assert.equal(mean.label, "depth = 3 head");
+    STEPS.filter((step) => step >= 3 && step <= 30).forEach((step) => {
+        const i = STEPS.indexOf(step);
+        near([mean.y[mean.x.indexOf(step)]], [(a[i] + b[i]) / 2]);
+    });
+
+    assert.deepEqual([epochs.names[0], epochs.right, epochs.bands], ["epoch", [], 0]);
+    near(curves(epochs)[0].x, STEPS.map((step) => step / 10));
+
+    assert.deepEqual(curves(elapsed).map(({ label }) => label), ["reference", `${NAME.replace("\u0007", "\ufffd")} head`]);
+    assert.match(sources[3], /dark_background/);
+    assert.ok(sources.every((source) => source.includes(stage.daemon.url)));
 });
