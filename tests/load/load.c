@@ -2,27 +2,35 @@
  * one, that send rows or moments and wait for their acknowledgements; at the end what came of it.
  *
  *     load ENDPOINT [--trainers N] [--at-once N] [--ranks N] [--layers N] [--checkpoints N]
- *          [--rate A_SECOND] [--features P] [--outputs C] [--rows N] [--moments] [--tag TEXT]
- *          [--json]
+ *          [--rate A_SECOND] [--features P] [--outputs C] [--rows N] [--moments] [--together]
+ *          [--tag TEXT] [--json]
  *
- * One thread has all of them, so that 10,000 need no more than their sockets. */
+ * One thread has thousands of them, which need no more than their sockets: where this process may
+ * not open files for all, others have a share of them each. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "tests/bench/bench.h"
+#include "tests/load/shares.h"
 #include "tests/load/trainer.h"
 
 #define POLL_MS 5
-/* Descriptors and sockets that are nobody's trainer. */
+/* Of more trainers none is waited for: there is a pause of so long for each. */
+#define POLLED_MAX 256
+#define PAUSE_NS   10000
+/* Descriptors and sockets that are nobody's trainer, and those that a trainer has: the socket's
+ * bell, its connection, and another one while it connects again. */
 #define SPARE     64
+#define EACH      3
 #define WAITS_MAX 1000000
 /* New connections a turn: the queue of a listening socket is no place to wait in. */
 #define NEW_A_TURN 16
@@ -36,8 +44,11 @@ struct load {
 
     void *context;
     struct trainer **alive; /* at_once places */
-    size_t n_alive, n_begun, n_opened, n_peak_open;
-    struct trainer_tally tally;
+    size_t n_alive, n_begun, n_open;
+    size_t n_wanted; /* open at once in all processes, before a checkpoint is made */
+    size_t first;    /* the number of this process's first trainer */
+    struct shares *shares;
+    struct trainer_tally *tally;
     double began_s, ended_s;
 };
 
@@ -56,8 +67,9 @@ static void usage(int code)
     fprintf(
         code ? stderr : stdout,
         "load ENDPOINT [--trainers N] [--at-once N] [--ranks N] [--layers N] [--checkpoints N]\n"
-        "     [--rate A_SECOND] [--features P] [--outputs C] [--rows N] [--moments]\n"
-        "     [--tag TEXT] [--json]\n");
+        "     [--rate A_SECOND] [--features P] [--outputs C] [--rows N] [--moments] [--together]\n"
+        "     [--tag TEXT] [--json]\n"
+        "--together: the first checkpoint is made when as many as may be at once are open\n");
     exit(code);
 }
 
@@ -93,7 +105,7 @@ static void read_arguments(int argc, char **argv, struct load *load)
         &load->n_trainers,         &load->at_once,    &load->plan.n_ranks, &load->plan.n_layers,
         &load->plan.n_checkpoints, &load->n_features, &load->n_outputs,    &load->n_rows};
     enum { N = sizeof numbers / sizeof *numbers };
-    struct option options[N + 6] = {{0}};
+    struct option options[N + 7] = {{0}};
     int which;
 
     for (int i = 0; i < N; i++)
@@ -103,6 +115,7 @@ static void read_arguments(int argc, char **argv, struct load *load)
     options[N + 2] = (struct option){"moments", no_argument, NULL, 'm'};
     options[N + 3] = (struct option){"json", no_argument, NULL, 'j'};
     options[N + 4] = (struct option){"help", no_argument, NULL, 'h'};
+    options[N + 5] = (struct option){"together", no_argument, NULL, 'a'};
     while ((which = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (which < N)
             *numbers[which] = number(names[which], optarg);
@@ -114,6 +127,8 @@ static void read_arguments(int argc, char **argv, struct load *load)
             load->moments = true;
         else if (which == 'j')
             load->json = true;
+        else if (which == 'a')
+            load->plan.holds = true;
         else
             usage(which == 'h' ? 0 : 2);
     }
@@ -124,40 +139,79 @@ static void read_arguments(int argc, char **argv, struct load *load)
 
 /* ---- the load ------------------------------------------------------------------------------ */
 
-static void raise_descriptors(size_t n)
+/* How many descriptors this process may have. */
+static size_t raise_descriptors(void)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
+        return 0;
     limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < 2 * n + SPARE)
-        fprintf(stderr, "load: %zu trainers want %zu descriptors, the limit is %ju\n", n,
-                2 * n + SPARE, (uintmax_t)limit.rlim_cur);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_max;
 }
 
+static size_t n_processes(size_t at_once)
+{
+    const size_t files = raise_descriptors(), most = files > SPARE ? (files - SPARE) / EACH : 1;
+    const size_t n = (at_once + most - 1) / most;
+
+    if (n <= SHARES_MAX)
+        return n;
+    fprintf(stderr, "load: %zu trainers at once are too many for %zu descriptors a process\n",
+            at_once, files);
+    return SHARES_MAX;
+}
+
+/* The i-th of n parts of a whole ends here. */
+static size_t part_end(size_t whole, size_t i, size_t n)
+{
+    return whole * (i + 1) / n;
+}
+
+static int begin_shares(struct load *load)
+{
+    const size_t n = n_processes(load->at_once);
+    int which;
+
+    load->shares = shares_new(n, WAITS_MAX);
+    if (!load->shares)
+        return -ENOMEM;
+    which = shares_begin(load->shares);
+    if (which < 0)
+        return which;
+    load->tally = &load->shares->tallies[which];
+    load->first = which > 0 ? part_end(load->n_trainers, (size_t)which - 1, n) : 0;
+    load->n_trainers = part_end(load->n_trainers, (size_t)which, n) - load->first;
+    load->at_once = MIN(load->n_trainers, (load->at_once + n - 1) / n);
+    return which;
+}
+
+/* Returns which process this is, or -errno. */
 static int prepare(struct load *load)
 {
     struct trainer_plan *plan = &load->plan;
+    int which;
 
     if (load->at_once == 0 || load->at_once > load->n_trainers)
         load->at_once = load->n_trainers;
     if (!*load->tag)
         snprintf(load->tag, sizeof load->tag, "load-%d", (int)getpid());
+    load->n_wanted = load->plan.holds ? load->at_once : 0;
     plan->tag = load->tag;
     plan->payload = load->moments
                         ? payload_of_moments(load->n_rows, load->n_features, load->n_outputs)
                         : payload_of_rows(load->n_rows, load->n_features, load->n_outputs);
-    raise_descriptors(load->at_once);
+    which = plan->payload ? begin_shares(load) : -ENOMEM;
+    if (which < 0)
+        return which;
     load->context = zmq_ctx_new();
     load->alive = calloc(load->at_once, sizeof(struct trainer *));
-    load->tally.waits_max = WAITS_MAX;
-    load->tally.waits_s = malloc(WAITS_MAX * sizeof(double));
-    if (!plan->payload || !load->context || !load->alive || !load->tally.waits_s)
+    if (!load->context || !load->alive)
         return -ENOMEM;
     /* libzmq frees a closed socket's place later, when others are made already. */
     zmq_ctx_set(load->context, ZMQ_MAX_SOCKETS, 2 * (int)load->at_once + SPARE);
-    return 0;
+    return which;
 }
 
 static void begin_some(struct load *load, double now)
@@ -167,25 +221,33 @@ static void begin_some(struct load *load, double now)
 
         if (load->n_alive == load->at_once || load->n_begun == load->n_trainers)
             return;
-        trainer = trainer_new(load->context, &load->plan, load->n_begun, now);
+        trainer = trainer_new(load->context, &load->plan, load->first + load->n_begun, now);
         load->n_begun++;
         if (trainer)
             load->alive[load->n_alive++] = trainer;
         else
-            load->tally.n_failed++;
+            load->tally->n_failed++;
     }
+}
+
+static void note_open(struct load *load, size_t n_opened, size_t n_open)
+{
+    shares_note_open(load->shares, n_opened, load->n_open, n_open);
+    load->n_open = n_open;
+    if (atomic_load(&load->shares->n_opened) >= load->n_wanted)
+        load->plan.holds = false;
 }
 
 static void turn_all(struct load *load, double now)
 {
-    size_t n_open = 0;
+    size_t n_open = 0, n_opened = 0;
 
     for (size_t i = 0; i < load->n_alive;) {
         struct trainer *trainer = load->alive[i];
         const bool was_open = trainer_was_open(trainer);
 
-        trainer_turn(trainer, now, &load->tally);
-        load->n_opened += !was_open && trainer_was_open(trainer);
+        trainer_turn(trainer, now, load->tally);
+        n_opened += !was_open && trainer_was_open(trainer);
         if (trainer_has_ended(trainer)) {
             trainer_free(trainer);
             load->alive[i] = load->alive[--load->n_alive];
@@ -194,14 +256,19 @@ static void turn_all(struct load *load, double now)
         n_open += trainer_was_open(trainer);
         i++;
     }
-    if (n_open > load->n_peak_open)
-        load->n_peak_open = n_open;
+    note_open(load, n_opened, n_open);
 }
 
+/* A turn asks each trainer, which takes 2 us, and so does libzmq for a poll of all: many are asked
+ * now and then, or the load has the processor in place of the daemon. */
 static void wait_for_any(struct load *load, zmq_pollitem_t *items)
 {
     int n = 0;
 
+    if (load->n_alive > POLLED_MAX) {
+        nanosleep(&(struct timespec){.tv_nsec = (long)load->n_alive * PAUSE_NS}, NULL);
+        return;
+    }
     for (size_t i = 0; i < load->n_alive; i++) {
         if (trainer_socket(load->alive[i]))
             items[n++] = (zmq_pollitem_t){trainer_socket(load->alive[i]), 0, ZMQ_POLLIN, 0};
@@ -235,7 +302,7 @@ struct outcome {
 
 static struct outcome sum_up(struct load *load)
 {
-    struct trainer_tally *tally = &load->tally;
+    struct trainer_tally *tally = load->tally;
     const double seconds = load->ended_s - load->began_s,
                  checkpoints = (double)tally->n_acknowledged / seconds,
                  points = checkpoints * (double)load->plan.n_layers;
@@ -251,13 +318,14 @@ static struct outcome sum_up(struct load *load)
 
 static void print_json(const struct load *load, const struct outcome *outcome)
 {
-    const struct trainer_tally *tally = &load->tally;
+    const struct trainer_tally *tally = load->tally;
 
     printf("{\"seconds\":%.3f,\"opened\":%zu,\"most_at_once\":%zu,\"checkpoints\":%" PRIu64
            ",\"checkpoints_a_second\":%.1f,\"points_a_second\":%.1f,\"gb_a_second\":%.3f,"
            "\"wait_ms\":%.2f,\"wait_ms_p99\":%.2f,",
-           outcome->seconds, load->n_opened, load->n_peak_open, tally->n_acknowledged,
-           outcome->checkpoints, outcome->points, outcome->gb, outcome->median_ms, outcome->p99_ms);
+           outcome->seconds, atomic_load(&load->shares->n_opened),
+           atomic_load(&load->shares->n_peak_open), tally->n_acknowledged, outcome->checkpoints,
+           outcome->points, outcome->gb, outcome->median_ms, outcome->p99_ms);
     printf("\"reconnects\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"batches_dropped\":%" PRIu64
            ",\"batches_refused\":%" PRIu64 "}\n",
            tally->n_reconnects, tally->n_failed, tally->batches_dropped, tally->batches_refused);
@@ -265,12 +333,13 @@ static void print_json(const struct load *load, const struct outcome *outcome)
 
 static void print_text(const struct load *load, const struct outcome *outcome)
 {
-    const struct trainer_tally *tally = &load->tally;
+    const struct trainer_tally *tally = load->tally;
 
     printf("%.3f s: %zu trainers opened, at most %zu at once\n%" PRIu64
            " checkpoints acknowledged: %.1f a second, %.1f points a second, %.3f GB/s\n",
-           outcome->seconds, load->n_opened, load->n_peak_open, tally->n_acknowledged,
-           outcome->checkpoints, outcome->points, outcome->gb);
+           outcome->seconds, atomic_load(&load->shares->n_opened),
+           atomic_load(&load->shares->n_peak_open), tally->n_acknowledged, outcome->checkpoints,
+           outcome->points, outcome->gb);
     printf("wait for an acknowledgement: median %.2f ms, p99 %.2f ms\n"
            "reconnects %" PRIu64 ", trainers failed %" PRIu64 ", batches dropped %" PRIu64
            ", refused %" PRIu64 "\n",
@@ -286,8 +355,8 @@ static void report(struct load *load)
         print_json(load, &outcome);
     else
         print_text(load, &outcome);
-    if (*load->tally.complaint)
-        fprintf(stderr, "load: %s\n", load->tally.complaint);
+    if (*load->tally->complaint)
+        fprintf(stderr, "load: %s\n", load->tally->complaint);
 }
 
 int main(int argc, char **argv)
@@ -298,12 +367,19 @@ int main(int argc, char **argv)
                                .n_outputs = 10,
                                .n_rows = 64};
 
+    int which;
+
     read_arguments(argc, argv, &load);
-    if (prepare(&load) < 0 || carry_out(&load) < 0) {
+    which = prepare(&load);
+    if (which < 0 || carry_out(&load) < 0) {
         fprintf(stderr, "load: out of memory\n");
         return 1;
     }
-    report(&load);
     zmq_ctx_term(load.context);
-    return load.tally.n_failed > 0;
+    if (which > 0)
+        return 0;
+    shares_join(load.shares);
+    load.ended_s = now_s();
+    report(&load);
+    return load.tally->n_failed > 0;
 }

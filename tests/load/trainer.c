@@ -281,7 +281,8 @@ void trainer_turn(struct trainer *trainer, double now_s, struct trainer_tally *t
         fail(trainer, tally, session_complaint(trainer->session));
     if (session_state(trainer->session) == SESSION_OPEN) {
         trainer->was_open = true;
-        if (!trainer->waits && !trainer->has_ended && now_s >= trainer->next_s) {
+        if (!trainer->waits && !trainer->has_ended && !trainer->plan->holds &&
+            now_s >= trainer->next_s) {
             if (trainer->n_made < trainer->plan->n_checkpoints)
                 make_checkpoint(trainer, now_s, tally);
             else

@@ -17,6 +17,7 @@ struct trainer_plan {
     size_t n_layers;
     size_t n_checkpoints;
     size_t n_ranks;  /* of one run; 1: a run has one trainer */
+    bool holds;      /* no checkpoint is made so far */
     double period_s; /* between two checkpoints; 0: as soon as the last one is acknowledged */
 };
 

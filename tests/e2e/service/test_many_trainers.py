@@ -1,6 +1,6 @@
 """Thousands of trainers that say nothing, and a thousand that come and go in a second: one that
 trains beside them is measured as before. And many that train: each checkpoint is acknowledged once.
-RICHD_TESTS=all has 10,000 of the first, a minute of the second, 1,000 at once of 10,000 that train.
+RICHD_TESTS=all has 10,000 of the first, a minute of the second, 10,000 at once that train.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ N_A_SECOND = 1_000
 #: It may keep some more when its first check is over.
 FILES_OF_THE_STORE = 4
 N_TRAINING, N_TRAINING_AT_ONCE = (10_000, 1_000) if IS_LONG else (300, 100)
+N_TOGETHER = 10_000 if IS_LONG else 200
 HELLO = b'{"type":"hello","protocol_min":1,"protocol_max":1}'
 
 
@@ -83,9 +84,9 @@ def test_a_thousand_trainers_a_second_come_and_go(daemon):
                    "their descriptors")
 
 
-def load(daemon, **options):
-    """tests/load, what it came to; options are those of its --help."""
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+def load(daemon, *flags, **options):
+    """tests/load, what it came to; flags and options are those of its --help."""
+    words = [*flags, *(f"--{name.replace('_', '-')}={value}" for name, value in options.items())]
     done = subprocess.run([BUILD / "tests" / "load" / "load", daemon.endpoints["ingest"], "--json",
                            *words], text=True, capture_output=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
@@ -104,6 +105,17 @@ def test_many_that_train_are_each_acknowledged(daemon, many_files):
         answer = feed.call("run.list", project="load", search="many-", limit=1)
         assert answer["total"] == N_TRAINING
         assert answer["runs"][0]["n_points"] == 4
+
+
+@pytest.mark.long
+@pytest.mark.not_under("thread", because="its threads are the same with few trainers")
+def test_all_train_while_all_are_connected(new_daemon, many_files):
+    daemon = new_daemon("--nice", "0").start()  # the load takes more of the machine than trainings
+    told = load(daemon, "--together", trainers=N_TOGETHER, checkpoints=1, features=8, outputs=4,
+                rows=16, tag="together")
+    print(told)
+    assert told["most_at_once"] == told["checkpoints"] == N_TOGETHER
+    assert told["batches_dropped"] == told["batches_refused"] == told["failed"] == 0
 
 
 def test_the_ranks_of_many_runs_are_each_acknowledged(daemon):
