@@ -41,6 +41,8 @@ class Stats:
         batches_sent, bytes_sent: handed to ZeroMQ (frames' bytes, data messages only).
         batches_dropped, rows_dropped: given up because the queue was full or credit ran out.
         batches_refused: answered by the daemon with an error.
+        checkpoint_bytes: of the rows or moments that were sent for the last checkpoint.
+        rows_reduced: sent as their moments, because the way to the daemon is slow.
         rows_offered: rows of all calls, dropped ones included.
         controls_dropped: checkpoints and logs beyond the 4,096 that may wait for an answer.
         last_error: the last trouble's sentence, or None.
@@ -53,6 +55,8 @@ class Stats:
     batches_refused: int = 0
     rows_offered: int = 0
     controls_dropped: int = 0
+    checkpoint_bytes: int = 0
+    rows_reduced: int = 0
     last_error: Optional[str] = None
 
 

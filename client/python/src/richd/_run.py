@@ -114,7 +114,10 @@ class Run(Marker, Reader):
             )
             session = Session(identity, self._outbox)
             session.backlog = spool = self._spool(identity, session)
-            self._sender = Sender(session, self._outbox, self._reporter, find, starter, spool)
+            self._sender = Sender(
+                session, self._outbox, self._reporter, find, starter, spool,
+                reduces=self._has_additive_windows,
+            )
             self._intake = Intake(self._outbox, self._reporter, self._sender)
             self._life = Life(self, self._sender, self._intake, self._reporter)
             self._sender.start()

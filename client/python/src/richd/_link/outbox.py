@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 #: Room for a few batches of a wide layer, little beside a training process.
@@ -53,6 +54,8 @@ class Control:
     acknowledged: bool = False
     #: The answer is there, or there will be none.
     done: bool = False
+    #: When the training put it, on time.monotonic's clock.
+    put_at: float = field(default_factory=time.monotonic)
     #: Makes the payload with values that a device still computes; blocks until they are there.
     late: Optional[Callable[[], bytes]] = None
 

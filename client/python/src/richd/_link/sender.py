@@ -22,6 +22,7 @@ from richd._link.endpoint import NotFoundError
 from richd._link.keys import NoKeyError
 from richd._link.listener import Listener
 from richd._link.loop import Loop, serve
+from richd._link.narrow import HELD_S, Narrow
 from richd._link.outbox import Batch, Control, Outbox
 from richd._report import Reporter, logger
 from richd._link.session import Session, State
@@ -56,7 +57,7 @@ class Sender:
     """One run's connection. `find` returns the daemon's address now, or raises NotFoundError.
 
     Without `find` the run is offline: all goes to the spool. Without a spool what does not fit the
-    outbox is lost.
+    outbox is lost. `reduces`: rows may go as their moments where the way is slow.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Sender:
         find: Optional[Callable[[], str]],
         starter: Optional[Starter] = None,
         spool: Optional[Spool] = None,
+        reduces: bool = False,
     ) -> None:
         self.absent = find is None  # away for longer than its ABSENT_S or LOST_S
         self.stopped = False  # the daemon takes nothing more, or there are no more turns
@@ -79,6 +81,9 @@ class Sender:
         self.listeners: list[Listener] = []  # who is told of points; only appended to
         self._session = session
         self._outbox = outbox
+        self._narrow = Narrow(outbox, reporter, self._wait_filled)
+        self._may_reduce = reduces
+        session.outbox = self._narrow
         self._reporter = reporter
         self._find = find
         self._starter = starter
@@ -97,7 +102,9 @@ class Sender:
         if spool is not None:
             spool.note_absence(self.absent)
         self._backoff_s = RECONNECT_MIN_S
-        self._lent: deque[tuple[Sequence[Any], int]] = deque()
+        self._lent: deque[tuple[Sequence[Any], int, float]] = deque()
+        self._is_full = False  # ZeroMQ took no message in this turn
+        self._window_bytes = self._last_window_bytes = 0  # sent, of this window and the last one
 
     # ---- called by the training thread -----------------------------------------------------------
 
@@ -188,7 +195,7 @@ class Sender:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        self._reclaim()
+        self._look_at_way(now, self._reclaim())
         self._keep_connected(now)
         if self._dealer is not None:
             self._send_some(now)
@@ -225,7 +232,7 @@ class Sender:
     def _end(self) -> None:
         was_away = self._session.is_away
         self._drop_connection(0.0)
-        sent, unsent = self._session.abandon(), self._outbox.close()
+        sent, unsent = self._session.abandon(), [*self._narrow.drain(), *self._outbox.close()]
         unanswered = [] if self._keep_last(sent, unsent) else [*sent, *unsent]
         for item in unanswered:
             self._give_up(item)
@@ -250,12 +257,12 @@ class Sender:
             return
         if not self._spool.is_open:
             self._spool.give_back(self._session.abandon())
-        while (item := self._outbox.head()) is not None:
+        while (item := self._narrow.head()) is not None:
             if isinstance(item, Batch) and not item.is_ready():
                 return
             if isinstance(item, Batch) and not self._is_filled(item):
                 continue
-            self._keep(self._outbox.pop())
+            self._keep(self._narrow.pop())
 
     def _is_to_keep(self, now: float) -> bool:
         assert self._spool is not None
@@ -360,6 +367,8 @@ class Sender:
             self._connect_at = time.monotonic() + RECONNECT_MAX_S
         else:
             self._address, self._scarce = address, ""
+            self._narrow.is_on = self._may_reduce and address.startswith("tcp://")
+            self._narrow.way.begin()
 
     def _note_scarce(self, why: str) -> None:
         assert self.loop is not None
@@ -448,12 +457,20 @@ class Sender:
             if not self._send(outgoing.frames, outgoing.item):
                 return
             self._session.sent(outgoing, now)
+            if isinstance(outgoing.item, Control) and outgoing.item.type == "checkpoint":
+                self._note_window()
+
+    def _note_window(self) -> None:
+        """A window's mark is sent."""
+        size, self._window_bytes = self._window_bytes, 0
+        self._reporter.add(checkpoint_bytes=size - self._last_window_bytes)
+        self._last_window_bytes = size
 
     def _is_filled(self, batch: Batch) -> bool:
         """Whether the outbox's first batch is all there; where that failed it is dropped."""
         if self._wait_filled(batch):
             return True
-        self._outbox.pop()
+        self._narrow.pop()
         self._drop(batch)
         return False
 
@@ -481,19 +498,31 @@ class Sender:
             for part, flag in zip(parts, more):
                 self._dealer.send(part, zmq.NOBLOCK | flag, copy=not isinstance(part, zmq.Frame))
         except zmq.Again:
+            self._is_full = True
             return False
         if isinstance(item, Batch):
             self._reporter.add(batches_sent=1, bytes_sent=item.size_bytes)
+            self._window_bytes += item.size_bytes
             self._lend([part.tracker for part in parts if isinstance(part, zmq.Frame)], item)
         return True
 
     def _lend(self, trackers: Sequence[Any], batch: Batch) -> None:
-        self._lent.append((trackers, batch.size_bytes))
+        self._lent.append((trackers, batch.size_bytes, time.monotonic()))
 
-    def _reclaim(self) -> None:
-        """Give back the room of the buffers that ZeroMQ has let go."""
+    def _reclaim(self) -> int:
+        """Give back the room of the buffers that ZeroMQ has let go; returns their bytes."""
+        n_bytes = 0
         while self._lent and all(tracker.done for tracker in self._lent[0][0]):
-            self._outbox.release(self._lent.popleft()[1])
+            size_bytes = self._lent.popleft()[1]
+            self._outbox.release(size_bytes)
+            n_bytes += size_bytes
+        return n_bytes
+
+    def _look_at_way(self, now: float, passed: int) -> None:
+        _, waiting, since = self._lent[0] if self._lent else ((), 0, now)
+        is_full = self._is_full or now - since >= HELD_S
+        self._narrow.way.look(now, is_full, passed, waiting)
+        self._is_full = False
 
     # ---- receiving -------------------------------------------------------------------------------
 

@@ -118,18 +118,22 @@ class Identity:
     open_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Backlog(Protocol):
+class Queue(Protocol):
+    """Messages in their order."""
+
+    def head(self) -> Optional[Item]:
+        """The next message; None while there is none, or no room for it."""
+
+    def pop(self) -> Item:
+        """Take what `head` returned."""
+
+
+class Backlog(Queue, Protocol):
     """What was kept of the run while no daemon was there: it goes out before the outbox."""
 
     @property
     def has_more(self) -> bool:
         """Something of it is to be sent."""
-
-    def head(self) -> Optional[Item]:
-        """The next message; None while there is no room for it."""
-
-    def pop(self) -> Item:
-        """Take what `head` returned."""
 
     def answered(self, seq: int) -> None:
         """A control message has its answer."""
@@ -154,7 +158,8 @@ class Session:
         self.backlog = backlog
         self.attempt = 0  # 0: none yet
         self._identity = identity
-        self._outbox = outbox
+        self.outbox: Queue = outbox
+        self._done = outbox.control_done
         self._greeting: deque[bytes] = deque()
         self._kept: dict[int, Control] = {}  # sent and unanswered, by seq, in order
         self._resend: deque[Control] = deque()
@@ -241,8 +246,8 @@ class Session:
             return Outgoing(item.frames, "batch", item)
         return None
 
-    def _source(self) -> Union[Backlog, Outbox]:
-        return self.backlog if self.backlog is not None and self.backlog.has_more else self._outbox
+    def _source(self) -> Queue:
+        return self.backlog if self.backlog is not None and self.backlog.has_more else self.outbox
 
     def _has_credit(self, batch: Batch, now: float) -> bool:
         if self._sent_bytes + batch.size_bytes <= self._granted:
@@ -287,14 +292,14 @@ class Session:
     def _drop_starved(self, now: float) -> list[Event]:
         events: list[Event] = []
         while self._is_starved(now):
-            events.append(Starved(self._outbox.pop()))  # type: ignore[arg-type]
+            events.append(Starved(self.outbox.pop()))  # type: ignore[arg-type]
         return events
 
     def _is_starved(self, now: float) -> bool:
         """Whether what the training has offered waits for too long; a spool can wait."""
-        if self.state is not State.OPEN or self._source() is not self._outbox:
+        if self.state is not State.OPEN or self._source() is not self.outbox:
             return False
-        item = self._outbox.head()
+        item = self.outbox.head()
         if not isinstance(item, Batch):
             return False
         if self._has_credit(item, now):
@@ -430,7 +435,7 @@ class Session:
     def _forget(self, seq: Optional[int]) -> Optional[Control]:
         control = self._kept.pop(seq, None) if seq is not None else None
         if control is not None:
-            self._outbox.control_done()
+            self._done()
             if self.backlog is not None:
                 self.backlog.answered(control.seq)
             if control in self._resend:

@@ -51,7 +51,8 @@ INTEGER_MAX = (1 << 53) - 1
 
 _LAYOUT = struct.Struct("<4sHBBQqQIIIIBBBBI8x")
 HEADER_SIZE = _LAYOUT.size
-#: Where n_rows stands in a header.
+#: Where a header has its kind, and its number of rows.
+KIND_AT = 6
 N_ROWS_AT = slice(32, 36)
 
 

@@ -1,4 +1,4 @@
-"""The rows of a window that go to a spool: as they are, or reduced to their moments.
+"""The rows of a window that go to a spool, or over a slow way: as they are, or as their moments.
 
 Belongs to the sender's thread. Rows are held while they are fewer bytes than their layers' moments
 (proto/INGEST.md, kind 2), so what waits here is never more than these; then moments take their
@@ -36,10 +36,14 @@ class _Layer:
 
 
 class Window:
-    """Takes data messages, gives those to keep. `lose` is told of rows that are not finite."""
+    """Takes data messages, gives those to keep. `lose` is told of rows that are not finite.
 
-    def __init__(self, lose: Callable[[int], None]) -> None:
+    Rows of at most `rows_bytes` are kept as they are in any case.
+    """
+
+    def __init__(self, lose: Callable[[int], None], rows_bytes: int = ROWS_BYTES) -> None:
         self._lose = lose
+        self._rows_bytes = rows_bytes
         self._held: list[Sequence[Any]] = []
         self._held_bytes = 0
         self._layers: dict[bytes, _Layer] = {}
@@ -47,14 +51,17 @@ class Window:
         self._began_at = time.monotonic()
         self._spent_s = 0.0
 
-    def take(self, frames: Sequence[Any]) -> list[Sequence[Any]]:
-        """The messages to keep now for this one: itself, or none while it is held or reduced."""
+    def take(self, frames: Sequence[Any], moments_max: int = 1 << 62) -> list[Sequence[Any]]:
+        """The messages to keep now for this one: itself, or none while it is held or reduced.
+
+        Rows whose moments are of more than `moments_max` bytes go through as they are.
+        """
         headers = _headers(frames)
-        if not _is_reducible(headers[-1]):
+        if not _is_reducible(headers[-1]) or _moments_bytes(headers) > moments_max:
             return [*(self.end() if self._has_any(frames, headers) else ()), frames]
         self._names.update(bytes(frames[3 * i + 1]) for i in range(len(headers)))
         size_bytes = sum(memoryview(frame).nbytes for frame in frames)
-        limit = max(ROWS_BYTES, _moments_bytes(headers))
+        limit = max(self._rows_bytes, _moments_bytes(headers))
         if not self._layers and self._held_bytes + size_bytes <= limit:
             self._held.append([bytes(frame) for frame in frames])  # what it lends is given back
             self._held_bytes += size_bytes
