@@ -50,19 +50,15 @@ void authorised_free(struct authorised *authorised)
 
 /* ---- a line ---------------------------------------------------------------------------------- */
 
-static bool take_rights(struct authorised_key *key, char *word)
+/* There is one so far; a line without it is no key of a trainer. */
+static int take_right(struct authorised_key *key, const char *word, struct err *err)
 {
-    char *rest = NULL;
-
-    for (char *right = strtok_r(word, ",", &rest); right; right = strtok_r(NULL, ",", &rest)) {
-        if (strcmp(right, "write") == 0)
-            key->writes = true;
-        else if (strcmp(right, "read") == 0)
-            key->reads = true;
-        else
-            return false;
-    }
-    return true;
+    if (strcmp(word, "read") == 0 || strcmp(word, "read,write") == 0)
+        return err_set(err, -EBADMSG, "a key does not read: readers have tokens (HTTP.md)");
+    if (strcmp(word, "write") != 0)
+        return err_set(err, -EBADMSG, "\"%.64s\" is no right", word);
+    key->writes = true;
+    return 0;
 }
 
 static int take_option(struct authorised_key *key, char *word, struct err *err)
@@ -70,7 +66,7 @@ static int take_option(struct authorised_key *key, char *word, struct err *err)
     static const char project[] = "project=";
 
     if (strncmp(word, project, strlen(project)) != 0)
-        return take_rights(key, word) ? 0 : err_set(err, -EBADMSG, "\"%.64s\" is no right", word);
+        return take_right(key, word, err);
     if (key->projects || !word[strlen(project)])
         return err_set(err, -EBADMSG, "project= names projects, once");
     key->projects = strdup(word + strlen(project));
@@ -96,8 +92,8 @@ static int take_words(struct authorised_key *key, char *line, struct err *err)
     rc = take_name(key, strtok_r(NULL, " \t\r", &rest), err);
     while (rc == 0 && (word = strtok_r(NULL, " \t\r", &rest)) != NULL && *word != '#')
         rc = take_option(key, word, err);
-    if (rc == 0 && !key->writes && !key->reads)
-        rc = err_set(err, -EBADMSG, "%s has no right: write, read or read,write", key->name);
+    if (rc == 0 && !key->writes)
+        rc = err_set(err, -EBADMSG, "%s has no right: write", key->name);
     return rc;
 }
 

@@ -2,10 +2,9 @@
  *
  *     PUBLIC-KEY NAME write project=mod97,vision   # comment
  *
- * NAME is 1 to 64 of A-Z a-z 0-9 . _ -; the rights are `write`, `read` or `read,write`; without
- * `project=` a key may write into every project. Owns the keys as they were read last; loop thread.
- * zap.h asks at a handshake, ingest at each message, so that a key which left the file has no
- * rights any more. */
+ * NAME is 1 to 64 of A-Z a-z 0-9 . _ -; without `project=` a key may write into every project. Owns
+ * the keys as they were read last; loop thread. zap.h asks at a handshake, ingest at each message,
+ * so that a key which left the file has no rights any more. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +16,7 @@
 struct authorised_key {
     char key[KEY_SIZE];
     char name[KEY_NAME_MAX + 1];
-    bool reads, writes;
+    bool writes;    /* the line says so: without it there is no key */
     char *projects; /* "a,b"; NULL: all */
 };
 

@@ -86,16 +86,13 @@ static void answer(void *socket, struct question *question, const char *user)
     send_text(socket, "", 0);
 }
 
-static void log_refused(struct zap *zap, struct question *question, const char *key,
-                        const struct authorised_key *known)
+static void log_refused(struct zap *zap, struct question *question, const char *key)
 {
     zmq_msg_t *address = &question->parts[PART_ADDRESS];
 
     zap->n_refused++;
-    log_warn_limited(&zap->limit, "refused a trainer at %.*s: key %s%s%s",
-                     (int)zmq_msg_size(address), (const char *)zmq_msg_data(address), key,
-                     known ? " may not write: " : " is not in " AUTHORISED_FILE,
-                     known ? known->name : "");
+    log_warn_limited(&zap->limit, "refused a trainer at %.*s: key %s is not in " AUTHORISED_FILE,
+                     (int)zmq_msg_size(address), (const char *)zmq_msg_data(address), key);
 }
 
 static bool take_question(struct zap *zap)
@@ -110,9 +107,9 @@ static bool take_question(struct zap *zap)
     }
     if (read_key(&question, key))
         known = authorised_find(zap->authorised, key);
-    if (*key && !(known && known->writes))
-        log_refused(zap, &question, key, known);
-    answer(zap->socket, &question, known && known->writes ? key : NULL);
+    if (*key && !known)
+        log_refused(zap, &question, key);
+    answer(zap->socket, &question, known ? key : NULL);
     release(&question);
     return true;
 }

@@ -100,7 +100,7 @@ def test_a_key_of_a_project_opens_no_other_run(new_daemon, daemon_host, trainer_
 #: What the trainer hears, and what the daemon's log says.
 FAULTS = {
     "unknown key": ("does not know the key of this host", "10.99.0.2: key"),
-    "read alone": ("does not know the key of this host", "may not write: reader"),
+    "read alone": ("does not know the key of this host", "line 2: a key does not read"),
     "wrong server": ("ends the handshake", "without showing a key, the last one from 10.99.0.2"),
     "no key": ("there is no key for tcp://10.99.0.1", None),
     "readable": ("there is no key for tcp://10.99.0.1", None),

@@ -52,15 +52,15 @@ static void a_line_has_a_key_a_name_rights_and_projects(void **state)
     struct err err;
 
     (void)state;
-    write_text("# ours\n\n" KEY " gpu3 read,write project=a,b # a host\r\n" OTHER " page read\n");
+    write_text("# ours\n\n" KEY " gpu3 write project=a,b # a host\r\n" OTHER " page write\n");
     assert_int_equal(authorised_refresh(authorised, false, &err), 1);
     assert_int_equal(authorised_count(authorised), 2);
     key = authorised_find(authorised, KEY);
     assert_string_equal(key->name, "gpu3");
-    assert_true(key->reads && key->writes);
+    assert_true(key->writes);
     assert_string_equal(key->projects, "a,b");
     key = authorised_find(authorised, OTHER);
-    assert_true(key->reads && !key->writes && !key->projects);
+    assert_true(key->writes && !key->projects);
     authorised_free(authorised);
 }
 
@@ -72,6 +72,8 @@ static void a_line_that_makes_no_sense_is_named_and_grants_nothing(void **state)
         KEY " a/b write",
         KEY " gpu",
         KEY " gpu admin",
+        KEY " gpu read",
+        KEY " gpu read,write",
         KEY " gpu write project=",
         KEY " gpu write project=a project=b",
         OTHER " twice write",
