@@ -1,5 +1,8 @@
 """Hosts made of network namespaces: each has an address of its own, and a cable between them that
-can be cut. What runs on one is a process behind `ip netns exec`; files are everybody's."""
+can be cut. What runs on one is a process behind `ip netns exec`; files are everybody's.
+
+Who may not make them has them in a user namespace of its own, where the kernel permits that: a
+process holds it, and all is run from within."""
 
 import os
 import pathlib
@@ -16,12 +19,43 @@ PORT = 24105
 ADDRESS = f"tcp://{DAEMON_IP}:{PORT}"
 
 
+#: `ip netns` keeps names in /run/netns, which only root may make: here /run is a new one.
+HOLDING = "mount -t tmpfs none /run && mkdir /run/netns && echo held && exec cat"
+
+
+class UserNamespace:
+    """Where this user is root; it ends with the process that holds it."""
+
+    def __init__(self):
+        self.holder = subprocess.Popen(
+            ["unshare", "--map-root-user", "--net", "--mount", "sh", "-c", HOLDING], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if self.holder.stdout.readline() != "held\n":
+            raise OSError(self.holder.communicate(timeout=PATIENCE_S)[1])
+
+    @property
+    def prefix(self):
+        return ["nsenter", "--target", str(self.holder.pid), "--user", "--mount", "--net",
+                "--preserve-credentials", f"--wd={os.getcwd()}"]
+
+    def close(self):
+        self.holder.communicate(timeout=PATIENCE_S)
+
+
+#: What all hosts are made and run within: nothing, or a UserNamespace.
+WITHIN = []
+
+
+def within():
+    return [word for one in WITHIN for word in one.prefix]
+
+
 def ip(*words):
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=PATIENCE_S,
-                          check=False)
+    done = subprocess.run([*within(), "ip", *words], capture_output=True, text=True,
+                          timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, \
         f"ip {' '.join(words)}: {done.stderr}(these tests need iproute2, and the right to make " \
-        "network namespaces: run them as root, or in a container with CAP_SYS_ADMIN)"
+        "network namespaces, or user namespaces: kernel.unprivileged_userns_clone)"
 
 
 class Host:
@@ -36,7 +70,7 @@ class Host:
     @property
     def prefix(self):
         """What a command line begins with that runs here."""
-        return ["ip", "netns", "exec", self.name]
+        return [*within(), "ip", "netns", "exec", self.name]
 
     def cable(self, state):
         ip("-n", self.name, "link", "set", "eth0", state)

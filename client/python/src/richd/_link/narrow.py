@@ -11,7 +11,8 @@ where
 
 and the windows behind it are reduced, until they would take less than half of their time. On a way
 that is no longer full nobody can measure more than what is sent, so after WINDOWS_REDUCED windows
-one is sent as rows again. The daemon adds rows and moments of one window, so a change loses nothing.
+one is sent as rows again. The daemon adds rows and moments of one window, so a change loses
+nothing.
 """
 
 from __future__ import annotations

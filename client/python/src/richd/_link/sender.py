@@ -457,7 +457,8 @@ class Sender:
             if not self._send(outgoing.frames, outgoing.item):
                 return
             self._session.sent(outgoing, now)
-            if isinstance(outgoing.item, Control) and outgoing.item.type == "checkpoint":
+            is_new = outgoing.kind == "control" and isinstance(outgoing.item, Control)
+            if is_new and outgoing.item.type == "checkpoint":
                 self._note_window()
 
     def _note_window(self) -> None:
