@@ -249,6 +249,10 @@ $(LOAD): $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/load/*.c)) $(BUILD)/ob
 	@mkdir -p $(@D)
 	$(V)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TESTLIB) $(call archive,client/c) $(call archive,client/common) $(call link,$(TOP_ROOM))
 
+# How far one daemon goes: the tables of daemon/HOW_FAR.md, in three minutes.
+how-far: all $(LOAD)
+	@RICHD_BUILD=$(BUILD) PYTHONPATH=client/python/src $(PYTHON) tests/load/how_far.py $(if $(ONLY),--only "$(ONLY)") $(if $(HISTORY),--history "$(HISTORY)")
+
 bench: all $(BENCH)
 	@RICHD_BUILD=$(BUILD) $(KERNELS) $(PYTHON) tests/bench/table.py $(if $(ONLY),--only $(ONLY))
 
@@ -540,4 +544,4 @@ clean:
 .SECONDARY:
 .PHONY: wheel test-wheel wheel-deps
 .PHONY: manual stage uninstall test-sqlite deb test-deb deb-deps
-.PHONY: all unit bench counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-links check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean
+.PHONY: all unit bench how-far counts e2e python frameworks versions $(VERSIONS:%=version-%) fuzz fuzz-build fuzz-long coverage coverage-tests mutate torture test-pythons pythons-deps gpu browser screenshots check check-address check-thread check-layers check-tests check-links check-headers format format-check lint test test-long deps paper-deps test-deps tools demo reproduce install clean

@@ -48,6 +48,9 @@ const struct payload *payload_of_rows(size_t n, size_t p, size_t c)
     return payload;
 }
 
+/* As clients have it: in f32 beyond, so that the message finds credit. */
+#define XX_BYTES_MAX (32u << 20)
+
 /* ---- moments ------------------------------------------------------------------------------- */
 
 /* n on the diagonal of a matrix of that many columns. */
@@ -60,14 +63,19 @@ static const double *diagonal(size_t rows, size_t columns, double n)
     return matrix;
 }
 
-/* Of a p x p matrix with n on its diagonal. */
-static const double *packed_diagonal(size_t p, double n)
+/* Of a p x p matrix with n on its diagonal; f64 or f32. */
+static const void *packed_diagonal(size_t p, double n, bool is_double)
 {
-    double *packed = calloc(p * (p + 1) / 2, sizeof *packed);
+    double *wide = is_double ? calloc(p * (p + 1) / 2, sizeof *wide) : NULL;
+    float *narrow = is_double ? NULL : calloc(p * (p + 1) / 2, sizeof *narrow);
 
-    for (size_t i = 0, at = 0; packed && i < p; at += p - i, i++)
-        packed[at] = n;
-    return packed;
+    for (size_t i = 0, at = 0; i < p; at += p - i, i++) {
+        if (wide)
+            wide[at] = n;
+        if (narrow)
+            narrow[at] = (float)n;
+    }
+    return is_double ? (const void *)wide : narrow;
 }
 
 /* sum s^2 has the mean n p (p + 2), sum s x the mean 0. */
@@ -82,17 +90,19 @@ static const double *fourth(size_t p, double n)
 
 const struct payload *payload_of_moments(size_t n, size_t p, size_t c)
 {
-    const double *zeros = calloc(p + c, sizeof *zeros), *xx = packed_diagonal(p, (double)n),
-                 *xy = diagonal(p, c, (double)n), *yy = diagonal(c, c, (double)n),
-                 *sums = fourth(p, (double)n);
+    const bool is_double = p * (p + 1) / 2 * sizeof(double) <= XX_BYTES_MAX;
+    const void *xx = packed_diagonal(p, (double)n, is_double);
+    const double *zeros = calloc(p + c, sizeof *zeros), *xy = diagonal(p, c, (double)n),
+                 *yy = diagonal(c, c, (double)n), *sums = fourth(p, (double)n);
     struct payload *payload = payload_new(WIRE_MOMENTS, n, p, c);
 
     if (!zeros || !xx || !xy || !yy || !sums || !payload)
         return NULL;
-    payload->header.features_dtype = payload->header.outputs_dtype = DTYPE_F64;
+    payload->header.features_dtype = is_double ? DTYPE_F64 : DTYPE_F32;
+    payload->header.outputs_dtype = DTYPE_F64;
     add_frame(payload, zeros, p * sizeof *zeros);
     add_frame(payload, zeros, c * sizeof *zeros);
-    add_frame(payload, xx, p * (p + 1) / 2 * sizeof *xx);
+    add_frame(payload, xx, p * (p + 1) / 2 * (is_double ? sizeof(double) : sizeof(float)));
     add_frame(payload, xy, p * c * sizeof *xy);
     add_frame(payload, yy, c * c * sizeof *yy);
     add_frame(payload, sums, (1 + p) * sizeof *sums);

@@ -457,12 +457,13 @@ class Sender:
             if not self._send(outgoing.frames, outgoing.item):
                 return
             self._session.sent(outgoing, now)
-            is_new = outgoing.kind == "control" and isinstance(outgoing.item, Control)
-            if is_new and outgoing.item.type == "checkpoint":
-                self._note_window()
+            if outgoing.kind == "control":
+                self._note_control(outgoing.item)
 
-    def _note_window(self) -> None:
-        """A window's mark is sent."""
+    def _note_control(self, item: Any) -> None:
+        """It is sent for the first time; a checkpoint's mark ends a window."""
+        if item.type != "checkpoint":
+            return
         size, self._window_bytes = self._window_bytes, 0
         self._reporter.add(checkpoint_bytes=size - self._last_window_bytes)
         self._last_window_bytes = size
