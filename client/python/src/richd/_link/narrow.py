@@ -150,16 +150,23 @@ class Narrow:
             self._made.append(item)
             return True
         self._size += item.size_bytes
-        if not self._fill(item):
-            self._outbox.release(item.size_bytes)
-            self._reporter.add(batches_dropped=1, rows_dropped=item.n_rows)
-            return True
-        self._reduce(item)
+        if self._fill(item):
+            self._reduce(item)
+        else:
+            self._give_up(item)
         return True
+
+    def _give_up(self, batch: Batch) -> None:
+        self._outbox.release(batch.size_bytes)
+        self._reporter.add(batches_dropped=1, rows_dropped=batch.n_rows)
 
     def _reduce(self, batch: Batch) -> None:
         """Rows that have no moments, or larger ones, go on as they are."""
-        taken = self._window.take(batch.frames, MOMENTS_BYTES_MAX)
+        try:
+            taken = self._window.take(batch.frames, MOMENTS_BYTES_MAX)
+        except MemoryError:
+            self._give_up(batch)
+            return
         for frames in taken:
             if frames is batch.frames:
                 self._made.append(batch)
