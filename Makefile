@@ -10,7 +10,9 @@ BUILD    := build$(if $(SANITIZE),/$(SANITIZE))$(if $(COVERAGE),/coverage)
 
 # The shared history in PostgreSQL is built where its library is.
 LIBPQ    := $(shell pkg-config --exists libpq 2>/dev/null && echo libpq)
-PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih lapacke openblas $(LIBPQ)
+# So is TLS.
+LIBSSL   := $(shell pkg-config --exists openssl 2>/dev/null && echo libssl libcrypto)
+PKGS     := libuv libzmq libwebsockets libcjson sqlite3 inih lapacke openblas $(LIBPQ) $(LIBSSL)
 CFLAGS   ?= -O2 -g
 override CFLAGS += -std=gnu11 -fPIC -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"$(VERSION)"' \
 	-fvisibility=hidden -fno-omit-frame-pointer -fopenmp-simd -MMD -MP -Wall -Wextra $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
@@ -48,7 +50,7 @@ LIBS_proto/spool        := -lz -lzmq
 LIBS_daemon/host        := -linih
 LIBS_daemon/store       := -lsqlite3 -luv
 LIBS_daemon/share       := $(LIBPQ:lib%=-l%) -lpthread
-LIBS_daemon/http        := -lwebsockets
+LIBS_daemon/http        := -lwebsockets $(LIBSSL:lib%=-l%)
 LIBS_daemon/loop        := -lpthread
 LIBS_client/c           := -lzmq -lpthread
 
@@ -59,7 +61,8 @@ OBJECTS_daemon/format := $(BUILD)/obj/meaning.o
 
 # What a processor can do is asked in its own way; a shared history is there, or says that it is not.
 FOREIGN := %/processor_$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),other,x86_64).c \
-	$(if $(LIBPQ),%/share/without.c,$(filter-out %/without.c %/merge.c %/tables.c,$(wildcard daemon/share/*.c)))
+	$(if $(LIBPQ),%/share/without.c,$(filter-out %/without.c %/merge.c %/tables.c,$(wildcard daemon/share/*.c))) \
+	$(if $(LIBSSL),%/http/without_tls.c,%/http/certificate.c %/http/tls.c)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/main.c $(FOREIGN),$(wildcard $(1)/*.c))) $(OBJECTS_$(1))
 archive = $(BUILD)/lib/$(subst /,-,$(1)).a
 reverse = $(if $(1),$(call reverse,$(wordlist 2,99,$(1))) $(firstword $(1)))
@@ -139,6 +142,9 @@ check-links:
 # Tests of the core can make the n-th malloc fail (tests/lib/fault.h).
 FAULTS := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--undefined=__wrap_malloc
 UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_*.c' | sort))
+ifeq ($(LIBSSL),)
+UNIT := $(filter-out %/test_certificate,$(UNIT))
+endif
 # The thread sanitizer has nothing to see in a test of one thread, and takes ten times as long.
 ifeq ($(SANITIZE)$(RICHD_TESTS),thread)
 UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,$(addsuffix /%,daemon/store daemon/history daemon/ingest \
@@ -267,7 +273,7 @@ FUZZ_SECONDS ?= 5
 RUNS         ?= 100000000
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(FUZZ)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SOURCES := tests/fuzz/fuzz.c $(wildcard proto/base/*.c proto/ryu/*.c proto/*.c) \
-	$(addprefix daemon/host/,config.c log.c priority.c values.c) $(addprefix daemon/http/,access.c head.c message.c route.c)
+	$(addprefix daemon/host/,config.c log.c priority.c values.c) $(addprefix daemon/http/,access.c head.c message.c route.c tokens.c without_tls.c)
 FUZZ_FLAGS   := -g -O1 -std=gnu11 -I. -Iinclude -D_GNU_SOURCE -DRICHD_VERSION='"fuzz"' -MMD -MP \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FUZZ_OBJECTS := $(FUZZ_SOURCES:%.c=$(FUZZ)/obj/%.o)
@@ -405,10 +411,10 @@ test-long: test-deps tools
 
 # ---- dependencies: Debian's packages, and of them only those that are missing ---------------------
 BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsockets-dev \
-	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev zlib1g-dev libpq-dev brotli
+	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev zlib1g-dev libpq-dev libssl-dev brotli
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
-TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip clang clang-format clang-tidy \
+TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip openssl clang clang-format clang-tidy \
 	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd valgrind \
 	socat iproute2 locales mandoc zsh fish chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 

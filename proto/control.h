@@ -233,8 +233,8 @@ const char *control_type_name(enum control_type type);
 bool control_run_valid(const char *run);
 
 /* Each returns one line without a newline (free with cJSON_free), or NULL when memory ran out.
- * Texts must be UTF-8. The text of a nack and the problem of a place may be anything: they are mended
- * and cut to TEXT_MAX bytes. */
+ * Texts must be UTF-8. The text of a nack and the problem of a place may be anything: they are
+ * mended and cut to TEXT_MAX bytes. */
 char *control_encode_hello(const struct control_hello *);
 char *control_encode_open(const struct control_open *);
 char *control_encode_checkpoint(const struct control_checkpoint *);

@@ -47,6 +47,17 @@ static const struct row rows[] = {
                      0, false},
     [OPTION_HTTP_HOST] = {"http-host", "NAME,...",
                           "names by which HTTP is reached, besides the loopback's", 0, true},
+    [OPTION_HTTP_PROXY] = {"http-proxy", "ADDRESS,...",
+                           "proxies, or networks as 10.0.0.0/8, that may connect in clear from "
+                           "other hosts, and whose "
+                           "X-Forwarded-For is believed",
+                           0, false},
+    [OPTION_TLS_CERTIFICATE] = {"tls-certificate", "FILE",
+                                "HTTP by TLS: the certificate with its chain, in PEM; read again "
+                                "when it changes",
+                                0, false},
+    [OPTION_TLS_KEY] = {"tls-key", "FILE", "its private key, in PEM, which nobody else may read", 0,
+                        false},
     [OPTION_TOKEN_FILE] = {"token-file", "FILE",
                            "lines of `read TOKEN` or `write TOKEN`: HTTP asks for one", 0, true},
     [OPTION_ON_EVENT] = {"on-event", "PATH",

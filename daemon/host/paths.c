@@ -89,11 +89,14 @@ static int check_loopback(const char *text, struct err *err)
                    text);
 }
 
-static int check_http(const char *http, bool has_tokens, struct err *err)
+/* What crosses a network in clear, and a token with it, others on the way read. */
+static int check_http(const char *http, bool has_tls, bool has_proxy, struct err *err)
 {
     struct sockaddr_storage in_numbers;
     struct address address;
 
+    if (strcmp(http, "on") == 0 && has_tls)
+        return err_set(err, -EBADMSG, "a certificate is for --http ADDRESS:PORT, not for on");
     if (strcmp(http, "on") == 0 || strcmp(http, "off") == 0)
         return 0;
     if (address_parse(http, &address) < 0 || address_to_socket(&address, &in_numbers) < 0)
@@ -101,9 +104,12 @@ static int check_http(const char *http, bool has_tokens, struct err *err)
                        "\"%s\" is neither on, off, PORT nor ADDRESS:PORT, with the address in "
                        "numbers",
                        http);
-    if (address_is_loopback(&address) || has_tokens)
+    if (address_is_loopback(&address) || has_tls || has_proxy)
         return 0;
-    return err_set(err, -EBADMSG, "%s is not a loopback address, and there is no token-file", http);
+    return err_set(err, -EBADMSG,
+                   "%s is not a loopback address, and would be in clear: name a certificate "
+                   "(tls-certificate and tls-key), or the proxies that encrypt (http-proxy)",
+                   http);
 }
 
 /* Who may connect over a network stands in a file, which richctl invite makes. */
@@ -149,7 +155,8 @@ static int check_sockets(const struct config *config, struct err *err)
 
     if (rc < 0)
         return config_refuse(config, OPTION_LISTEN, rc, err);
-    rc = check_http(config->value[OPTION_HTTP], config->value[OPTION_TOKEN_FILE], err);
+    rc = check_http(config->value[OPTION_HTTP], config->value[OPTION_TLS_CERTIFICATE],
+                    config->value[OPTION_HTTP_PROXY], err);
     if (rc < 0)
         return config_refuse(config, OPTION_HTTP, rc, err);
     rc = check_feed(config->value[OPTION_FEED], err);

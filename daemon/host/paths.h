@@ -13,7 +13,7 @@
  * STATE_DIRECTORY and RUNTIME_DIRECTORY, else the XDG directories (an XDG_RUNTIME_DIR that is no
  * directory of ours is as none), else ~/.local/state/richd and /tmp/richd-UID. A port alone, and
  * localhost, are 127.0.0.1 for http. Checks that socket paths fit, and that TCP stays on the
- * loopback or asks for keys. Returns 0, -EBADMSG or -ENOMEM. */
+ * loopback, asks for keys, or is encrypted. Returns 0, -EBADMSG or -ENOMEM. */
 int paths_complete(struct config *, struct err *);
 
 /* Creates `dir` and its parents (mode 0700); it must then be a directory of ours. Returns 0 or

@@ -5,21 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
-#include "proto/base/list.h"
-
-struct token {
-    struct list link;
-    bool reads, writes;
-    char text[HTTP_TOKEN_MAX + 1];
-};
+#include "daemon/http/certificate.h"
 
 struct http_access {
-    char *own;   /* the listener's address, as a Host has it */
-    char *hosts; /* more of them, with commas between: "a,b" */
-    struct list tokens;
-    bool asks; /* for a token */
+    char *own;                  /* the listener's address, as a Host has it */
+    char *hosts;                /* more of them, with commas between: "a,b" */
+    struct tokens *tokens;      /* NULL: none were named */
+    const struct tokens *named; /* those of people, which come and go; NULL: none */
+    bool asks;                  /* for a token */
+    const struct certificate *certificate;
 };
 
 /* ---- Host and Origin ------------------------------------------------------------------------- */
@@ -42,6 +37,18 @@ static bool is_name(const char *name, size_t n, const char *other)
     return strlen(other) == n && strncasecmp(name, other, n) == 0;
 }
 
+/* A page elsewhere has no name of ours, as we have no certificate for its. */
+static bool is_certified(const struct http_access *access, const char *host, size_t n)
+{
+    bool is_v6 = *host == '[';
+    char name[CERTIFICATE_NAME_SIZE];
+
+    if (!access->certificate || n >= sizeof name)
+        return false;
+    snprintf(name, sizeof name, "%.*s", (int)(is_v6 ? n - 2 : n), host + is_v6);
+    return certificate_is_for(access->certificate, name);
+}
+
 /* The loopback's names are good whatever listens: through a tunnel every host is localhost. A page
  * elsewhere that was rebound to our address has another name. */
 static bool knows_host(const struct http_access *access, const char *host)
@@ -55,7 +62,7 @@ static bool knows_host(const struct http_access *access, const char *host)
         if (is_name(host, n, loopback[i]))
             return true;
     }
-    if (is_name(host, n, access->own))
+    if (is_name(host, n, access->own) || is_certified(access, host, n))
         return true;
     for (const char *at = access->hosts; *at; at += strcspn(at, ",")) {
         at += *at == ',';
@@ -113,56 +120,44 @@ enum http_code http_access_check_names(const struct http_access *a, const struct
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-/* Takes as long for a wrong token as for the right one: it reads all of both. */
-static bool is_same_token(const char *ours, const char *theirs, size_t n)
+/* Of a token that its owner presents. One that is too long is none. */
+static unsigned rights_of(const struct http_access *access, const char *token)
 {
-    size_t length = strlen(ours);
-    unsigned differ = length != n;
+    uint8_t digest[SHA256_SIZE];
+    size_t n = strnlen(token, HTTP_TOKEN_MAX + 1);
 
-    for (size_t i = 0; i < n && n <= HTTP_TOKEN_MAX; i++)
-        differ |= (unsigned)(ours[i % (length + 1)] ^ theirs[i]);
-    return !differ;
+    if (n > HTTP_TOKEN_MAX)
+        return TOKEN_NONE;
+    sha256(token, n, digest);
+    return http_access_rights(access, digest);
+}
+
+unsigned http_access_rights(const struct http_access *access, const uint8_t digest[SHA256_SIZE])
+{
+    return tokens_rights(access->tokens, digest) | tokens_rights(access->named, digest);
 }
 
 enum http_code http_access_check_reader(const struct http_access *a, const char *token,
                                         struct err *e)
 {
-    bool reads = false, writes = false;
-    size_t n = strnlen(token, HTTP_TOKEN_MAX + 1);
+    unsigned rights;
 
     if (!a->asks)
         return HTTP_OK;
-    LIST_EACH(at, &a->tokens)
-    {
-        const struct token *t = LIST_ENTRY(at, struct token, link);
-        bool same = is_same_token(t->text, token, n);
-
-        reads |= same && t->reads;
-        writes |= same && t->writes;
-    }
-    if (reads)
+    rights = rights_of(a, token);
+    if (rights & TOKEN_READS)
         return HTTP_OK;
-    if (writes)
+    if (rights & TOKEN_WRITES)
         return err_set(e, HTTP_FORBIDDEN, "this token is for writing, not for reading");
     return err_set(e, HTTP_UNAUTHORIZED, "no such token");
 }
 
 bool http_access_may_edit(const struct http_access *a, const char *token)
 {
-    size_t n = strnlen(token, HTTP_TOKEN_MAX + 1);
-    bool may = false;
-
-    LIST_EACH(at, &a->tokens)
-    {
-        const struct token *t = LIST_ENTRY(at, struct token, link);
-
-        may |= is_same_token(t->text, token, n) && t->reads && t->writes;
-    }
-    return may;
+    return rights_of(a, token) & TOKEN_EDITS;
 }
 
-/* The token in the header; NULL: there is none. */
-static const char *bearer(const struct http_asker *q)
+const char *http_access_bearer(const struct http_asker *q)
 {
     return q->authorization && strncasecmp(q->authorization, "Bearer ", 7) == 0
                ? q->authorization + 7
@@ -171,7 +166,9 @@ static const char *bearer(const struct http_asker *q)
 
 bool http_access_may_edit_by(const struct http_access *a, const struct http_asker *q)
 {
-    return bearer(q) && http_access_may_edit(a, bearer(q));
+    const char *token = http_access_bearer(q);
+
+    return token && http_access_may_edit(a, token);
 }
 
 enum http_code http_access_check_token(const struct http_access *a, const struct http_asker *q,
@@ -181,71 +178,19 @@ enum http_code http_access_check_token(const struct http_access *a, const struct
         return HTTP_OK;
     if (!q->authorization)
         return err_set(e, HTTP_UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN");
-    if (!bearer(q))
+    if (!http_access_bearer(q))
         return err_set(e, HTTP_UNAUTHORIZED, "Authorization is not Bearer TOKEN");
-    return http_access_check_reader(a, bearer(q), e);
+    return http_access_check_reader(a, http_access_bearer(q), e);
 }
 
-#define NOT_A_LINE "not `read TOKEN`, `write TOKEN` or `read,write TOKEN`"
-
-static int add_token(struct http_access *access, const char *kind, const char *text,
-                     struct err *err)
-{
-    bool both = strcmp(kind, "read,write") == 0, reads = both || strcmp(kind, "read") == 0,
-         writes = both || strcmp(kind, "write") == 0;
-    size_t n = strlen(text);
-    struct token *token;
-
-    if (!reads && !writes)
-        return err_set(err, -EBADMSG, NOT_A_LINE);
-    if (n < HTTP_TOKEN_MIN || n > HTTP_TOKEN_MAX)
-        return err_set(err, -EBADMSG, "a token has %d to %d characters", HTTP_TOKEN_MIN,
-                       HTTP_TOKEN_MAX);
-    token = calloc(1, sizeof *token);
-    if (!token)
-        return err_set(err, -ENOMEM, "out of memory");
-    token->reads = reads;
-    token->writes = writes;
-    memcpy(token->text, text, n);
-    list_append(&access->tokens, &token->link);
-    return 0;
-}
-
-static int read_lines(struct http_access *access, FILE *file, const char *path, struct err *err)
-{
-    char line[2 * HTTP_TOKEN_MAX], kind[16], text[2 * HTTP_TOKEN_MAX], more[2];
-    int rc = 0;
-
-    for (int n = 1; rc == 0 && fgets(line, sizeof line, file); n++) {
-        int words = sscanf(line, " %15s %511s %1s", kind, text, more);
-
-        if (words <= 0 || *kind == '#')
-            continue;
-        rc = words == 2 ? add_token(access, kind, text, err) : err_set(err, -EBADMSG, NOT_A_LINE);
-        if (rc < 0)
-            err_write_prefix(err, "%s, line %d: ", path, n);
-    }
-    return rc;
-}
+/* ---- the object ------------------------------------------------------------------------------ */
 
 static int read_tokens(struct http_access *access, const char *path, struct err *err)
 {
-    FILE *file = fopen(path, "re");
-    struct stat stat;
-    int rc;
-
-    if (!file || fstat(fileno(file), &stat) < 0)
-        rc = err_set(err, -errno, "%s: %s", path, strerror(errno));
-    else if (stat.st_mode & (S_IRWXG | S_IRWXO))
-        rc = err_set(err, -EPERM, "%s holds secrets and may be read by others: chmod 600", path);
-    else
-        rc = read_lines(access, file, path, err);
-    if (rc == 0 && list_empty(&access->tokens))
-        rc = err_set(err, -EBADMSG, "%s holds no token", path);
-    if (file)
-        fclose(file);
+    access->tokens = tokens_new(path, false);
     access->asks = true;
-    return rc;
+    return access->tokens ? tokens_refresh(access->tokens, true, err)
+                          : err_set(err, -ENOMEM, "out of memory");
 }
 
 int http_access_new(const char *address, const char *hosts, const char *token_file,
@@ -257,7 +202,6 @@ int http_access_new(const char *address, const char *hosts, const char *token_fi
     *out = NULL;
     if (!access)
         return err_set(err, -ENOMEM, "out of memory");
-    list_init(&access->tokens);
     access->own = strndup(address, name_length(address));
     access->hosts = calloc(1, hosts ? strlen(hosts) + 1 : 1);
     if (!access->own || !access->hosts)
@@ -266,29 +210,33 @@ int http_access_new(const char *address, const char *hosts, const char *token_fi
         rc = add_hosts(access->hosts, hosts, err);
     if (rc == 0 && token_file)
         rc = read_tokens(access, token_file, err);
-    if (rc < 0)
-        http_access_free(access);
-    else
+    if (rc >= 0)
         *out = access;
-    return rc;
+    else
+        http_access_free(access);
+    return rc < 0 ? rc : 0;
 }
 
-void http_access_let_read(struct http_access *access)
+void http_access_set_certificate(struct http_access *access, const struct certificate *certificate)
 {
-    access->asks = false;
+    access->certificate = certificate;
+}
+
+void http_access_set_named(struct http_access *access, const struct tokens *named)
+{
+    access->named = named;
+}
+
+void http_access_let_read(struct http_access *access, bool freely)
+{
+    access->asks = !freely;
 }
 
 void http_access_free(struct http_access *access)
 {
     if (!access)
         return;
-    LIST_EACH_SAFE(at, &access->tokens)
-    {
-        struct token *token = LIST_ENTRY(at, struct token, link);
-
-        explicit_bzero(token->text, sizeof token->text);
-        free(token);
-    }
+    tokens_free(access->tokens);
     free(access->hosts);
     free(access->own);
     free(access);

@@ -7,13 +7,11 @@
 #include <stddef.h>
 
 #include "daemon/http/head.h"
+#include "daemon/http/tokens.h"
 #include "proto/base/err.h"
 
-/* Short enough for a header line, long enough for a secret: 16 hexadecimal digits are 64 bits. */
-#define HTTP_TOKEN_MIN 16
-#define HTTP_TOKEN_MAX 256
-
 struct http_access;
+struct certificate;
 
 /* What of a request decides. Texts are NULL when the header is absent, and hold all of it when it
  * came several times. */
@@ -31,12 +29,21 @@ int http_access_new(const char *address, const char *hosts, const char *token_fi
                     struct http_access **out, struct err *err);
 void http_access_free(struct http_access *);
 
-/* From now on reading needs no token. Changing what is stored needs one that writes, as before. */
-void http_access_let_read(struct http_access *);
+/* Its names are good for a Host, too. Borrowed for good; NULL: none. */
+void http_access_set_certificate(struct http_access *, const struct certificate *);
+
+/* Tokens besides those of the file. Borrowed for good; NULL: none. */
+void http_access_set_named(struct http_access *, const struct tokens *named);
+
+/* Whether reading needs no token from now on. Changing what is stored needs one that writes, as
+ * before. */
+void http_access_let_read(struct http_access *, bool freely);
 
 /* Host and Origin: HTTP_OK, or the status to refuse with and why. */
 enum http_code http_access_check_names(const struct http_access *, const struct http_asker *,
                                        struct err *err);
+/* The token in its header; NULL: there is none. */
+const char *http_access_bearer(const struct http_asker *);
 /* The token of a request that reads: HTTP_OK, HTTP_UNAUTHORIZED or HTTP_FORBIDDEN. */
 enum http_code http_access_check_token(const struct http_access *, const struct http_asker *,
                                        struct err *err);
@@ -47,3 +54,5 @@ bool http_access_may_edit_by(const struct http_access *, const struct http_asker
 /* As http_access_check_token, for a token that came by itself. */
 enum http_code http_access_check_reader(const struct http_access *, const char *token,
                                         struct err *err);
+/* The rights of a token by its SHA-256, as of tokens_rights. */
+unsigned http_access_rights(const struct http_access *, const uint8_t digest[SHA256_SIZE]);

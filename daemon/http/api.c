@@ -82,6 +82,7 @@ static int ask(const struct http_request *q, const struct http_route *route, con
     peer->client = feed_client_new(q->http->hub, transport_of(route), peer);
     if (!peer->client)
         return -1;
+    http_peer_remember(peer, http_access_bearer(&q->asker));
     feed_client_request(peer->client, request, strlen(request));
     return 0;
 }

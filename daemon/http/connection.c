@@ -41,6 +41,7 @@ struct http_connection {
     enum state state;
     uv_poll_t poll;
     int fd;
+    struct in6_addr from;
     char *in; /* what has come of the next head; NULL: not a byte */
     size_t in_size;
     char *body; /* NULL: the request has none */
@@ -328,7 +329,7 @@ void http_connection_next(struct http_connection *c, bool keeps)
 
 /* ---- the rest of a connection's life --------------------------------------------------------- */
 
-void http_connection_open(struct http *http, uv_loop_t *loop, int fd)
+void http_connection_open(struct http *http, uv_loop_t *loop, int fd, const struct in6_addr *from)
 {
     struct http_connection *c = calloc(1, sizeof *c);
 
@@ -339,6 +340,7 @@ void http_connection_open(struct http *http, uv_loop_t *loop, int fd)
     }
     c->http = http;
     c->fd = fd;
+    c->from = *from;
     c->poll.data = c;
     files_note(FILES_HTTP, ++http->n_connections);
     list_append(&http->connections, &c->link);
@@ -353,6 +355,11 @@ struct http_connection *http_connection_at(struct list *link)
 struct http *http_connection_of(const struct http_connection *c)
 {
     return c->http;
+}
+
+const struct in6_addr *http_connection_from(const struct http_connection *c)
+{
+    return &c->from;
 }
 
 void http_connection_set_peer(struct http_connection *c, struct http_peer *peer)
@@ -373,7 +380,8 @@ bool http_connection_has_left(const struct http_connection *c, bool may_send)
     return n == 0 || (n > 0 && !may_send) || (n < 0 && !is_for_later(n));
 }
 
-/* libuv polls a descriptor by one handle: ours goes before lws has its own. */
+/* libuv polls a descriptor by one handle: ours goes before lws has its own. lws reads the head, and
+ * opens the WebSocket, within the call: so `adopted` of http is its. */
 bool http_connection_hand_over(struct http_connection *c, const char *head, size_t size)
 {
     int fd = c->fd;

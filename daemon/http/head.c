@@ -89,6 +89,8 @@ size_t http_head_write(const struct http_head *head, char text[HTTP_HEAD_MAX])
         duty(head->status), policies);
     if (head->status == HTTP_NO_METHOD)
         put(&out, "allow: %s\r\n", head->allow ? head->allow : "GET, HEAD");
+    if (head->wait_s > 0)
+        put(&out, "retry-after: %u\r\n", head->wait_s);
     if (head->type)
         put(&out, "content-type: %s\r\n", head->type);
     if (head->etag)

@@ -39,6 +39,7 @@ struct http_head {
     bool close;         /* the connection ends with this answer */
     uint64_t length;    /* of the body */
     const char *allow;  /* of 405: the methods that the path has; NULL: GET and HEAD */
+    unsigned wait_s;    /* of 429: until the next try; 0: it is not said */
 };
 
 /* Writes the head with its empty line; returns its length, which is below HTTP_HEAD_MAX. */

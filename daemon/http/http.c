@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "daemon/host/files.h"
+#include "daemon/host/log.h"
+#include "daemon/host/paths.h"
 #include "daemon/http/parts.h"
+#include "proto/base/address.h"
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
@@ -17,7 +20,7 @@ static int answer_ready(const struct http_request *request)
 
 /* The page, and the answer that we live, say nothing of the runs: they are for everybody that Host
  * and Origin let in. All else needs the token, whether it exists or not. */
-static int answer(const struct http_request *request)
+static int answer(struct http_request *request)
 {
     const char *path = request->message.path;
     const struct http_asset *asset = path ? http_asset_find(path) : NULL;
@@ -128,9 +131,37 @@ static int new_access(const struct http *http, const struct http_config *config,
 {
     int rc = http_access_new(http->own, config->hosts, config->token_file, out, err);
 
-    if (rc == 0 && config->reads_freely)
-        http_access_let_read(*out);
-    return rc;
+    if (rc < 0)
+        return rc;
+    http_access_let_read(*out, config->reads_freely);
+    http_access_set_named(*out, http->named);
+    http_access_set_certificate(*out, http->certificate);
+    return 0;
+}
+
+/* What decides on who gets in. */
+static int open_guard(struct http *http, const struct http_config *config, struct err *err)
+{
+    struct address address;
+    char *path;
+    int rc = proxies_read(config->proxies, &http->proxies, err);
+
+    http->failures = failures_new();
+    if (rc == 0 && !http->failures)
+        rc = err_set(err, -ENOMEM, "out of memory");
+    if (rc == 0 && config->certificate)
+        rc = certificate_new(config->certificate, config->key, &http->certificate, err);
+    http->is_clear = !http->certificate && address_parse(http->own, &address) == 0 &&
+                     !address_is_loopback(&address);
+    if (rc < 0 || !config->state_dir)
+        return rc;
+    path = paths_join(config->state_dir, HTTP_TOKENS_FILE);
+    http->named = path ? tokens_new(path, true) : NULL;
+    free(path);
+    if (!http->named)
+        return err_set(err, -ENOMEM, "out of memory");
+    rc = tokens_refresh(http->named, true, err);
+    return rc < 0 ? rc : 0;
 }
 
 int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub *hub,
@@ -153,9 +184,26 @@ int http_open(uv_loop_t *loop, const struct http_config *config, struct feedhub 
     http->on_writable = http_reply_write;
     list_init(&http->peers);
     list_init(&http->connections);
+    list_init(&http->links);
     snprintf(http->own, sizeof http->own, "%s", config->address);
-    rc = new_access(http, config, &http->access, err);
+    if (config->hosts)
+        sscanf(config->hosts, " %255[^, \t]", http->host);
+    rc = open_guard(http, config, err);
+    if (rc == 0)
+        rc = new_access(http, config, &http->access, err);
     return rc == 0 ? http_listen(http, loop, protocols, err) : rc;
+}
+
+/* A certificate is renewed while the daemon serves; who is connected stays so. */
+static void look_for_certificate(struct http *http, bool always)
+{
+    struct err err = {""};
+    int rc = http->certificate ? certificate_refresh(http->certificate, always, &err) : 0;
+
+    if (rc < 0)
+        log_error("http: the certificate stays as it was: %s", err.text);
+    else if (rc > 0)
+        log_info("http: the certificate was read again");
 }
 
 int http_set_access(struct http *http, const struct http_config *config, struct err *err)
@@ -163,6 +211,7 @@ int http_set_access(struct http *http, const struct http_config *config, struct 
     struct http_access *fresh;
     int rc = new_access(http, config, &fresh, err);
 
+    look_for_certificate(http, true);
     if (rc < 0)
         return rc;
     http_access_free(http->access);
@@ -180,9 +229,24 @@ const char *http_address(const struct http *http)
     return *http->address ? http->address : NULL;
 }
 
+void http_certificate_problem(const struct http *http, double now, struct err *problem)
+{
+    *problem->text = '\0';
+    if (http->certificate)
+        certificate_problem(http->certificate, now, problem);
+}
+
+double http_certificate_expires(const struct http *http)
+{
+    return http->certificate ? certificate_expires(http->certificate) : 0;
+}
+
 void http_tick(struct http *http)
 {
     http_listen_tick(http);
+    http_tls_tick(http);
+    http_guard_tick(http);
+    look_for_certificate(http, false);
     LIST_EACH_SAFE(at, &http->peers)
     {
         struct http_peer *peer = LIST_ENTRY(at, struct http_peer, link);
@@ -206,6 +270,7 @@ void http_close(struct http *http)
     {
         http_connection_close(http_connection_at(at));
     }
+    http_tls_close(http);
     http_listen_close(http);
 }
 
@@ -218,5 +283,8 @@ void http_free(struct http *http)
         lws_context_destroy(http->context);
     assert(list_empty(&http->peers));
     http_access_free(http->access);
+    certificate_free(http->certificate);
+    tokens_free(http->named);
+    failures_free(http->failures);
     free(http);
 }

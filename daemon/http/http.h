@@ -11,11 +11,15 @@
 struct http;
 
 struct http_config {
-    const char *address;    /* "ADDRESS:PORT"; port 0: a free one */
-    const char *hosts;      /* names beside the loopback's; NULL: none */
-    const char *token_file; /* NULL: nobody has one */
-    bool reads_freely;      /* a token is asked of those alone who write */
-    bool may_move;          /* to a free port when another program has this one */
+    const char *address;     /* "ADDRESS:PORT"; port 0: a free one */
+    const char *hosts;       /* names beside the loopback's; NULL: none */
+    const char *token_file;  /* NULL: nobody has one */
+    const char *state_dir;   /* where the tokens lie that people were given; NULL: nowhere */
+    const char *proxies;     /* as proxies.h reads them; NULL: none */
+    const char *certificate; /* PEM files for TLS; NULL: it is not spoken */
+    const char *key;
+    bool reads_freely; /* a token is asked of those alone who write */
+    bool may_move;     /* to a free port when another program has this one */
     /* Whether the daemon takes work: the answer of /readyz. */
     bool (*is_ready)(void *arg);
     void *arg;
@@ -27,11 +31,17 @@ int http_open(uv_loop_t *, const struct http_config *, struct feedhub *, struct 
 
 /* Other names and tokens, as `hosts`, `token_file` and `reads_freely` say, or the same file read
  * again. Where tokens are asked for, WebSockets and streams are cut: a reader that still may
- * connects again. Returns 0, or -errno and all stays as it was. */
+ * connects again. The certificate is read
+ * again. Returns 0, or -errno and names and tokens stay as they were. */
 int http_set_access(struct http *, const struct http_config *, struct err *err);
 
-/* "http://ADDRESS:PORT", with the real port; NULL when http_open has failed. */
+/* "http://ADDRESS:PORT", with the real port, or "https://NAME:PORT", with the first of `hosts` or
+ * else of the certificate; NULL when http_open has failed. */
 const char *http_address(const struct http *);
+
+/* As certificate.h says; without TLS there is no problem, and 0. */
+void http_certificate_problem(const struct http *, double now, struct err *problem);
+double http_certificate_expires(const struct http *);
 
 /* A second has passed: cuts off readers that take nothing. */
 void http_tick(struct http *);

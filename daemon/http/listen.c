@@ -82,20 +82,46 @@ static bool is_about_the_peer(int code)
     return code == EAGAIN || code == EINTR || code == ECONNABORTED || code == EPROTO;
 }
 
+/* IPv4 as ::ffff:a.b.c.d, so that one form of addresses is compared. */
+static struct in6_addr address_of(const struct sockaddr_storage *socket)
+{
+    struct in6_addr out = {.s6_addr = {[10] = 0xff, 0xff}};
+
+    if (socket->ss_family == AF_INET6)
+        return ((const struct sockaddr_in6 *)socket)->sin6_addr;
+    memcpy(&out.s6_addr[12], &((const struct sockaddr_in *)socket)->sin_addr, 4);
+    return out;
+}
+
+static void take(struct http *http, uv_loop_t *loop, int fd, const struct in6_addr *from)
+{
+    int on = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (http->certificate)
+        http_tls_open(http, loop, fd, from);
+    else
+        http_connection_open(http, loop, fd, from);
+}
+
 static void on_connection(uv_poll_t *listener, int status, int events)
 {
     struct http *http = listener->data;
-    int on = 1, fd;
+    struct sockaddr_storage socket = {.ss_family = AF_UNSPEC};
+    struct in6_addr from;
+    socklen_t size = sizeof socket;
+    int fd;
 
     (void)events;
     if (status < 0 || http->n_connections >= http->max_connections) {
         rest(http);
         return;
     }
-    fd = accept4(http->listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    fd =
+        accept4(http->listener_fd, (struct sockaddr *)&socket, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        http_connection_open(http, listener->loop, fd);
+        from = address_of(&socket);
+        take(http, listener->loop, fd, &from);
     } else if (!is_about_the_peer(errno)) {
         rest(http);
     }
@@ -132,6 +158,27 @@ static int open_listener(struct http *http, uv_loop_t *loop, struct sockaddr_sto
     return rc;
 }
 
+static int print_plain(struct http *http, const struct address *address)
+{
+    memcpy(http->address, "http://", 8);
+    return address_print(address, http->address + 7, sizeof http->address - 7);
+}
+
+/* By the name that was given, or one that the certificate has: by another one a client would not
+ * believe us. */
+static int print_named(struct http *http, const struct address *address)
+{
+    struct address named = {.port = address->port};
+
+    if (*http->host)
+        memcpy(named.host, http->host, sizeof http->host);
+    else
+        certificate_name(http->certificate, named.host);
+    memcpy(http->address, "https://", 9);
+    return address_print(*named.host ? &named : address, http->address + 8,
+                         sizeof http->address - 8);
+}
+
 /* paths_complete has checked the address. */
 static int listen_at(struct http *http, uv_loop_t *loop, struct err *err)
 {
@@ -151,8 +198,7 @@ static int listen_at(struct http *http, uv_loop_t *loop, struct err *err)
         return err_set(err, rc, "http %s: cannot listen there: %s%s", http->own, strerror(-rc),
                        holder_describe(http->own, rc, held));
     address.port = ntohs(((struct sockaddr_in *)&bound)->sin_port); /* where sin6_port lies, too */
-    memcpy(http->address, "http://", 8);
-    return address_print(&address, http->address + 7, sizeof http->address - 7);
+    return http->certificate ? print_named(http, &address) : print_plain(http, &address);
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -162,7 +208,9 @@ int http_listen(struct http *http, uv_loop_t *loop, const struct lws_protocols *
 {
     int rc = new_context(http, loop, err);
 
-    http->max_connections = files_reserve(FILES_HTTP, MAX_CONNECTIONS);
+    http->max_connections = files_reserve(FILES_HTTP, http->certificate ? (size_t)MAX_CONNECTIONS *
+                                                                              (1 + HTTP_LINK_FILES)
+                                                                        : MAX_CONNECTIONS);
     if (rc == 0)
         rc = new_vhost(http, protocols, err);
     return rc == 0 ? listen_at(http, loop, err) : rc;

@@ -160,6 +160,7 @@ static enum http_code read_first_line(char *line, struct http_message *out, stru
 
 static const char *const header_names[HTTP_HEADER_COUNT] = {
     [HEADER_HOST] = "host",
+    [HEADER_FORWARDED_FOR] = "x-forwarded-for",
     [HEADER_ORIGIN] = "origin",
     [HEADER_AUTHORIZATION] = "authorization",
     [HEADER_ACCEPT] = "accept",
@@ -189,6 +190,10 @@ static enum http_code take_header(int i, const char *value, struct http_message 
 {
     bool is_bad = out->header[i] || strlen(value) >= HTTP_TEXT_MAX;
 
+    if (i == HEADER_FORWARDED_FOR) { /* a proxy adds its own behind what a client made up */
+        out->header[i] = value;
+        return HTTP_OK;
+    }
     if (is_bad && !is_wish(i))
         return err_set(why, HTTP_BAD_REQUEST, "%s is too long, or given twice", header_names[i]);
     if (!is_bad)

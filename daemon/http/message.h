@@ -32,6 +32,7 @@ enum http_method {
 /* The headers that are looked at. */
 enum http_header {
     HEADER_HOST,
+    HEADER_FORWARDED_FOR,
     HEADER_ORIGIN,
     HEADER_AUTHORIZATION,
     HEADER_ACCEPT,

@@ -3,9 +3,11 @@
  * The way of a request:
  *
  *     listen.c      accepts the connection
+ *     tls.c         with a certificate (certificate.c): shakes hands, and stands in between
  *     connection.c  reads a head, and writes what the socket takes
  *     http.c        is called back with the head, and hands the request on
- *     requests.c    reads what the head says (message.c); access.c says whether it may be answered
+ *     requests.c    reads what the head says (message.c); access.c says whether it may be answered,
+ *                   guard.c whether its token may be looked at
  *     api.c         asks the feed what the path means (route.c); words.c writes the answer down
  *                   of a POST that gets so far, connection.c reads the body first
  *     reply.c       writes an answer, piece by piece, as the socket takes it
@@ -25,19 +27,28 @@
 #pragma once
 
 #include <libwebsockets.h>
+#include <netinet/in.h>
 
 #include "daemon/feed/outbox.h"
 #include "daemon/http/access.h"
 #include "daemon/http/asset.h"
+#include "daemon/host/log.h"
+#include "daemon/http/certificate.h"
+#include "daemon/http/failures.h"
 #include "daemon/http/head.h"
 #include "daemon/http/http.h"
 #include "daemon/http/message.h"
+#include "daemon/http/proxies.h"
 #include "daemon/http/route.h"
+#include "daemon/http/tokens.h"
 
 /* One lws_write: what a loopback socket takes at once, small enough to copy when it does not. */
 #define HTTP_PIECE 65536
 /* A reader that takes nothing for so long is cut (proto/HTTP.md, Limits). */
 #define HTTP_STALL_TICKS 30
+
+/* Descriptors of a link of TLS: the client's socket, and one end of a pair. */
+#define HTTP_LINK_FILES 2
 
 /* The subprotocol of a WebSocket that says its token first, as browsers cannot set headers. */
 #define HTTP_TOKEN_PROTOCOL "richd.token"
@@ -54,9 +65,16 @@ struct http {
     void (*on_body)(struct http_peer *, const char *body, size_t size);
     bool (*is_ready)(void *arg);
     void *ready_arg;
-    char own[80];     /* ADDRESS:PORT as it was asked for */
-    char address[96]; /* "http://ADDRESS:PORT", with the real port */
+    char own[80];                             /* ADDRESS:PORT as it was asked for */
+    char address[CERTIFICATE_NAME_SIZE + 24]; /* "http://ADDRESS:PORT", with the real port */
     bool may_move;
+    char host[CERTIFICATE_NAME_SIZE]; /* by which we are reached, as it was asked for; "": none */
+    struct certificate *certificate;  /* NULL: TLS is not spoken */
+    struct proxies proxies;
+    bool is_clear;        /* to a network: only the proxies may connect */
+    struct tokens *named; /* that people were given; NULL: none can be */
+    struct failures *failures;
+    struct log_limit failures_limit;
     struct feedhub *hub;
     struct http_access *access;
     struct lws_context *context;
@@ -64,10 +82,12 @@ struct http {
     uv_poll_t listener; /* on `listener_fd`; -1: not open */
     int listener_fd;
     bool is_resting;      /* the listener is stopped until the next tick */
-    size_t n_connections; /* ours, and those of lws */
+    size_t n_connections; /* ours, those of lws, and two for each link of TLS */
     size_t max_connections;
+    struct list links; /* of TLS */
     struct list connections;
     struct list peers;
+    struct in6_addr adopted; /* where the connection is from that lws is being given */
     unsigned char scratch[LWS_PRE + HTTP_PIECE];
 };
 
@@ -117,6 +137,9 @@ struct http_peer {
     struct http *http;
     struct http_connection *connection; /* of a request */
     struct lws *wsi;                    /* of a WebSocket */
+    struct in6_addr from;               /* of a WebSocket */
+    bool has_token;                     /* with which it came, for as long as it stays */
+    uint8_t digest[SHA256_SIZE];        /* of that */
     struct feed_client *client;         /* NULL: nothing is asked of the feed */
     struct outbox out;
     unsigned ticks; /* since it came, for those that the clock looks at */
@@ -139,13 +162,17 @@ void http_peer_free(struct http_peer *);
 struct http_peer *http_peer_of(struct lws *);
 /* Cuts the connection, and with it the peer: now, or that of lws when the loop turns. */
 void http_peer_cut(struct http_peer *);
+/* It came with this token (NULL: with none), and stays as long as that has its rights. */
+void http_peer_remember(struct http_peer *, const char *token);
 
 /* ---- connection.c ---------------------------------------------------------------------------- */
 
-/* Takes the socket. When memory runs out it is closed. */
-void http_connection_open(struct http *, uv_loop_t *, int fd);
+/* Takes the socket, of a client at that address. When memory runs out it is closed. */
+void http_connection_open(struct http *, uv_loop_t *, int fd, const struct in6_addr *from);
 void http_connection_close(struct http_connection *);
 struct http *http_connection_of(const struct http_connection *);
+/* Where it is from; IPv4 as ::ffff:a.b.c.d. */
+const struct in6_addr *http_connection_from(const struct http_connection *);
 void http_connection_set_peer(struct http_connection *, struct http_peer *);
 /* The peer has something to write: on_writable is called when the socket takes it. */
 void http_connection_want_write(struct http_connection *);
@@ -178,6 +205,8 @@ struct http_request {
     struct http_message message;
     struct http_args args;
     struct http_asker asker;
+    struct in6_addr from; /* who asks, also behind a proxy */
+    unsigned wait_s;      /* of HTTP_TOO_MANY */
     size_t size;
     char head[HTTP_HEAD_BYTES_MAX]; /* as it came */
     char text[HTTP_HEAD_BYTES_MAX + 1];
@@ -187,7 +216,27 @@ struct http_request {
 enum http_code http_request_read(struct http_request *, struct http_connection *, const char *head,
                                  size_t size, struct err *err);
 /* Host, Origin and, where `needs_token`, the token: HTTP_OK or the status to refuse with. */
-enum http_code http_request_check(const struct http_request *, bool needs_token, struct err *err);
+enum http_code http_request_check(struct http_request *, bool needs_token, struct err *err);
+
+/* ---- guard.c --------------------------------------------------------------------------------- */
+
+/* Whether who asks from there may read with this token (NULL: has none): HTTP_OK, HTTP_UNAUTHORIZED
+ * or HTTP_FORBIDDEN; HTTP_TOO_MANY after many wrong ones, with the seconds to wait. */
+enum http_code http_guard_check(struct http *, const struct in6_addr *from, const char *token,
+                                unsigned *wait_s, struct err *err);
+/* Whether a connection from there may ask at all. */
+bool http_guard_lets_in(const struct http *, const struct in6_addr *from);
+/* A second has passed: tokens that people were given may have come and gone. */
+void http_guard_tick(struct http *);
+
+/* ---- tls.c ----------------------------------------------------------------------------------- */
+
+/* Takes the socket, and opens a connection when hands are shaken. The certificate is there. */
+void http_tls_open(struct http *, uv_loop_t *, int fd, const struct in6_addr *from);
+/* A second has passed. */
+void http_tls_tick(struct http *);
+/* Cuts all links. */
+void http_tls_close(struct http *);
 
 /* ---- listen.c -------------------------------------------------------------------------------- */
 
@@ -229,7 +278,7 @@ void http_api_body(struct http_peer *, const char *body, size_t size);
 /* ---- socket.c -------------------------------------------------------------------------------- */
 
 /* A request for an upgrade: grants it, or refuses. Returns as reply.c's. */
-int http_socket_request(const struct http_request *);
+int http_socket_request(struct http_request *);
 /* The rest returns what the callback of lws is to return. */
 int http_socket_open(struct http *, struct lws *);
 int http_socket_receive(struct http_peer *, const char *data, size_t size);

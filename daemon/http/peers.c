@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/http/parts.h"
 
@@ -33,6 +34,7 @@ struct http_peer *http_peer_new_socket(struct http *http, struct lws *wsi)
     if (!peer)
         return NULL;
     peer->wsi = wsi;
+    peer->from = http->adopted;
     lws_set_opaque_user_data(wsi, peer);
     return peer;
 }
@@ -57,6 +59,13 @@ void http_peer_free(struct http_peer *peer)
 struct http_peer *http_peer_of(struct lws *wsi)
 {
     return lws_get_opaque_user_data(wsi);
+}
+
+void http_peer_remember(struct http_peer *peer, const char *token)
+{
+    peer->has_token = token;
+    if (token)
+        sha256(token, strlen(token), peer->digest);
 }
 
 /* Of lws, as a time-out: a plain close would wait for what the peer does not take. lws looks at its

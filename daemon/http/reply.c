@@ -43,6 +43,7 @@ int http_reply_text(const struct http_request *request, enum http_code status, c
         .type = "text/plain; charset=utf-8",
         .length = (uint64_t)size,
         .close = status >= HTTP_BAD_REQUEST,
+        .wait_s = request->wait_s,
         .allow = http_api_is_rpc(request->message.path) ? "POST" : NULL,
     };
     http_reply_start(peer);

@@ -20,6 +20,9 @@ enum http_code http_request_read(struct http_request *r, struct http_connection 
     r->asker = (struct http_asker){.host = header[HEADER_HOST],
                                    .origin = header[HEADER_ORIGIN],
                                    .authorization = header[HEADER_AUTHORIZATION]};
+    r->wait_s = 0;
+    r->from =
+        proxies_client(&r->http->proxies, http_connection_from(c), header[HEADER_FORWARDED_FOR]);
     return code;
 }
 
@@ -30,14 +33,27 @@ static bool is_allowed(const struct http_message *message)
                : message->method == HTTP_GET || message->method == HTTP_HEAD;
 }
 
-enum http_code http_request_check(const struct http_request *r, bool needs_token, struct err *e)
+/* What is no Bearer TOKEN is told so by access, and is no guess. */
+static enum http_code check_token(struct http_request *r, struct err *e)
+{
+    const char *token = http_access_bearer(&r->asker);
+
+    return token ? http_guard_check(r->http, &r->from, token, &r->wait_s, e)
+                 : http_access_check_token(r->http->access, &r->asker, e);
+}
+
+enum http_code http_request_check(struct http_request *r, bool needs_token, struct err *e)
 {
     enum http_code status = http_access_check_names(r->http->access, &r->asker, e);
+
+    if (!http_guard_lets_in(r->http, http_connection_from(r->connection)))
+        return err_set(e, HTTP_FORBIDDEN,
+                       "only the proxies that --http-proxy names may connect here");
 
     if (status == HTTP_OK && !is_allowed(&r->message))
         status = err_set(e, HTTP_NO_METHOD, "%s answered at this path",
                          http_api_is_rpc(r->message.path) ? "POST is" : "GET and HEAD are");
     if (status == HTTP_OK && needs_token)
-        status = http_access_check_token(r->http->access, &r->asker, e);
+        status = check_token(r, e);
     return status;
 }

@@ -28,7 +28,7 @@ static enum http_code check_handshake(const struct http_request *request, struct
     return HTTP_OK;
 }
 
-static enum http_code check_upgrade(const struct http_request *request, struct err *err)
+static enum http_code check_upgrade(struct http_request *request, struct err *err)
 {
     const char *protocols = request->message.header[HEADER_WS_PROTOCOL];
     bool says_token = http_message_lists(protocols, HTTP_TOKEN_PROTOCOL);
@@ -45,13 +45,14 @@ static enum http_code check_upgrade(const struct http_request *request, struct e
     return check_handshake(request, err);
 }
 
-int http_socket_request(const struct http_request *request)
+int http_socket_request(struct http_request *request)
 {
     struct err why = {""};
     enum http_code status = check_upgrade(request, &why);
 
     if (status != HTTP_OK)
         return http_reply_refuse(request, status, &why);
+    request->http->adopted = request->from;
     http_connection_hand_over(request->connection, request->head, request->size);
     return 0;
 }
@@ -68,6 +69,8 @@ static void look_for_token(struct http_peer *peer)
 
     peer->socket.state = good && (n > 0 || !says_token) ? SOCKET_OPEN : SOCKET_UNPROVEN;
     peer->socket.may_write = http_access_may_edit_by(access, &asker);
+    if (good)
+        http_peer_remember(peer, http_access_bearer(&asker));
 }
 
 static const struct feed_transport transport;
@@ -183,16 +186,19 @@ static bool is_let_in(struct http_peer *peer)
 {
     const struct http_access *access = peer->http->access;
     bool is_free = http_access_check_token(access, &(struct http_asker){0}, NULL) == HTTP_OK;
+    unsigned wait_s;
     struct feed_request request;
     struct feed_hello hello = {.token = NULL};
     struct err err;
     bool has_token =
         feed_request_parse(peer->socket.message, peer->socket.message_size, &request, &err) == 0 &&
         request.method == FEED_HELLO && feed_hello_read(&request, &hello, &err) == 0 && hello.token;
-    bool good =
-        is_free || (has_token && http_access_check_reader(access, hello.token, &err) == HTTP_OK);
+    bool good = is_free || (has_token && http_guard_check(peer->http, &peer->from, hello.token,
+                                                          &wait_s, &err) == HTTP_OK);
 
     peer->socket.may_write = good && has_token && http_access_may_edit(access, hello.token);
+    if (good && has_token)
+        http_peer_remember(peer, hello.token);
     feed_request_release(&request);
     return good;
 }

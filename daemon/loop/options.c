@@ -6,6 +6,8 @@
 #include "daemon/host/endpoints.h"
 #include "daemon/host/paths.h"
 #include "daemon/http/access.h"
+#include "daemon/http/certificate.h"
+#include "daemon/http/proxies.h"
 #include "daemon/loop/alert.h"
 #include "daemon/relay/relay.h"
 #include "daemon/share/share.h"
@@ -26,6 +28,31 @@ static int check_tokens(const char *path, struct err *err)
 
     http_access_free(access);
     return rc;
+}
+
+static int check_proxies(const char *addresses, struct err *err)
+{
+    struct proxies proxies;
+
+    return proxies_read(addresses, &proxies, err);
+}
+
+/* Neither is of use alone. */
+static int check_certificate(struct config *config, struct err *err)
+{
+    const char *path = config->value[OPTION_TLS_CERTIFICATE], *key = config->value[OPTION_TLS_KEY];
+    struct certificate *certificate;
+    int rc;
+
+    if (!path && !key)
+        return 0;
+    if (!path || !key)
+        return config_refuse(config, path ? OPTION_TLS_CERTIFICATE : OPTION_TLS_KEY,
+                             err_set(err, -EBADMSG, "tls-certificate and tls-key go together"),
+                             err);
+    rc = certificate_new(path, key, &certificate, err);
+    certificate_free(certificate);
+    return rc < 0 ? config_refuse(config, OPTION_TLS_CERTIFICATE, -EBADMSG, err) : 0;
 }
 
 static int check_history(const char *url, struct err *err)
@@ -56,9 +83,10 @@ static int check(struct config *config, struct err *err)
         enum option option;
         int (*check)(const char *value, struct err *err);
     } rows[] = {
-        {OPTION_ON_EVENT, alert_check},  {OPTION_SOCKET_GROUP, endpoints_check_group},
-        {OPTION_HTTP_HOST, check_hosts}, {OPTION_TOKEN_FILE, check_tokens},
-        {OPTION_HISTORY, check_history}, {OPTION_UPSTREAM, check_upstream},
+        {OPTION_ON_EVENT, alert_check},     {OPTION_SOCKET_GROUP, endpoints_check_group},
+        {OPTION_HTTP_HOST, check_hosts},    {OPTION_TOKEN_FILE, check_tokens},
+        {OPTION_HISTORY, check_history},    {OPTION_UPSTREAM, check_upstream},
+        {OPTION_HTTP_PROXY, check_proxies},
     };
     int rc = paths_complete(config, err);
 
@@ -68,7 +96,9 @@ static int check(struct config *config, struct err *err)
         if (value && rows[i].check(value, err) < 0)
             rc = config_refuse(config, rows[i].option, -EBADMSG, err);
     }
-    return rc == 0 ? check_together(config, err) : rc;
+    if (rc == 0)
+        rc = check_together(config, err);
+    return rc == 0 ? check_certificate(config, err) : rc;
 }
 
 int options_read(struct config *config, int argc, char **argv, struct err *err)

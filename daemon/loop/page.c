@@ -5,6 +5,7 @@
 #include "daemon/host/log.h"
 #include "daemon/http/token.h"
 #include "daemon/loop/parts.h"
+#include "proto/base/address.h"
 
 /* Tested by tests/e2e/read/test_the_page_is_there_unasked.py. */
 
@@ -27,6 +28,16 @@ static void note_address(struct loop *loop, const char *to_write, const char *to
     snprintf(loop->page, sizeof loop->page, "%s/%s%s", http, *to_write ? "#token=" : "", to_write);
     snprintf(loop->page_of_readers, sizeof loop->page_of_readers, "%s/%s%s", http,
              *to_read ? "#token=" : "", to_read);
+}
+
+/* At an address of the loopback that was asked for, where no file names tokens. */
+static bool reads_freely(const struct loop *loop)
+{
+    const char *where = loop->config->value[OPTION_HTTP];
+    struct address address;
+
+    return !loop->config->value[OPTION_TOKEN_FILE] && address_parse(where, &address) == 0 &&
+           address_is_loopback(&address);
 }
 
 /* Our own tokens, where --token-file names none. */
@@ -59,22 +70,26 @@ static void open_unasked(struct loop *loop, struct http_config *config)
         note_address(loop, tokens.write, tokens.read);
 }
 
-/* Who asks for an address reads there without a token, if none was named. The owner writes with the
- * own one all the same; without it nobody does. */
+/* On the loopback, who asks for an address reads there without a token, if none was named. The
+ * owner writes with the own one all the same; without it nobody does. Over a network nobody reads
+ * without one. */
 static int open_asked(struct loop *loop, struct http_config *config, struct err *err)
 {
     struct http_tokens tokens = {.read = ""};
     struct err why;
     int rc;
 
-    config->reads_freely = !config->token_file;
-    if (keep_tokens(loop, config, &tokens, &why) < 0) {
+    config->reads_freely = reads_freely(loop);
+    rc = keep_tokens(loop, config, &tokens, &why);
+    if (rc < 0 && !config->reads_freely)
+        return err_set(err, rc, "there is no token for HTTP: %s", why.text);
+    if (rc < 0) {
         log_warn("nobody may write over HTTP: %s", why.text);
         tokens = (struct http_tokens){.read = ""};
     }
     rc = http_open(&loop->uv, config, loop->hub, &loop->http, err);
     if (rc == 0)
-        note_address(loop, tokens.write, "");
+        note_address(loop, tokens.write, config->reads_freely ? "" : tokens.read);
     return rc;
 }
 
@@ -86,6 +101,10 @@ int loop_open_page(struct loop *loop, struct err *err)
         .address = where,
         .hosts = value[OPTION_HTTP_HOST],
         .token_file = value[OPTION_TOKEN_FILE],
+        .certificate = value[OPTION_TLS_CERTIFICATE],
+        .key = value[OPTION_TLS_KEY],
+        .proxies = value[OPTION_HTTP_PROXY],
+        .state_dir = loop->state_dir,
         .is_ready = is_ready,
         .arg = loop,
     };
@@ -107,7 +126,7 @@ void loop_set_access(struct loop *loop)
     struct http_config config = {
         .hosts = value[OPTION_HTTP_HOST],
         .token_file = tokens ? tokens : loop->token_path,
-        .reads_freely = !tokens && strcmp(value[OPTION_HTTP], "on") != 0,
+        .reads_freely = reads_freely(loop),
     };
     struct err err;
 

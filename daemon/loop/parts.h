@@ -84,8 +84,8 @@ struct loop {
     struct feedhub *hub;
     struct feedsock *feed;
     struct http *http;         /* NULL: off; without a page it could not listen */
-    char page[160];            /* its address for its owner; "": there is none */
-    char page_of_readers[160]; /* and for those who may not write */
+    char page[400];            /* its address for its owner; "": there is none */
+    char page_of_readers[400]; /* and for those who may not write */
     char server_key[KEY_SIZE]; /* our public one; "": no network is listened on */
     char *token_path;          /* of the page's own token; NULL: it has none */
     struct ingest *ingest;

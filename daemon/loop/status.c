@@ -102,6 +102,11 @@ static void add_problems(const struct loop *loop, cJSON *object)
 {
     cJSON *problems = cJSON_AddArrayToObject(object, "problems");
     const struct store_notes *notes = store_lane_notes(loop->store);
+    struct err certificate = {""};
+
+    if (loop->http)
+        http_certificate_problem(loop->http, clock_wall_s(), &certificate);
+    add_sentence(problems, certificate.text);
 
     add_sentence(problems, store_lane_waits(loop->store));
     add_sentence(problems, loop->history_problem.text);
@@ -127,6 +132,15 @@ static void add_network(cJSON *object, const struct listen *network)
         cJSON_AddItemToArray(list, cJSON_CreateString(network->more[i]));
 }
 
+/* Left out where TLS is not spoken. */
+static void add_certificate(const struct loop *loop, cJSON *object)
+{
+    double expires = loop->http ? http_certificate_expires(loop->http) : 0;
+
+    if (expires > 0)
+        json_add_double(object, "certificate_expires", expires);
+}
+
 void loop_add_status(void *arg, bool may_write, cJSON *object)
 {
     struct loop *loop = arg;
@@ -145,6 +159,7 @@ void loop_add_status(void *arg, bool may_write, cJSON *object)
     cJSON_AddStringToObject(object, "feed", feedsock_address(loop->feed));
     add_address(object, "http", loop_http_address(loop));
     add_address(object, "page", *page ? page : NULL);
+    add_certificate(loop, object);
     json_add_integer(object, "idle_exit_s", loop->config->idle_exit_s);
     cJSON_AddStringToObject(object, "blas", linalg_description());
     cJSON_AddStringToObject(object, "kernels", linalg_kernels());

@@ -65,8 +65,8 @@ static int describe_run(struct store *store, struct record *record, struct err *
     return store_config_open(store, record, err);
 }
 
-/* The number behind all others: one that a relay brought late is larger than the newest, and another
- * daemon of the shared history may have more. */
+/* The number behind all others: one that a relay brought late is larger than the newest, and
+ * another daemon of the shared history may have more. */
 static int next_number(struct store *store, const struct record *record, int64_t newest,
                        uint32_t *out, struct err *err)
 {

@@ -48,10 +48,13 @@ class Answer:
         return json.loads(self.body)
 
 
-def request(daemon, path, method="GET", body=None, **headers):
-    """One request. Headers are given with underscores: `if_none_match=...`."""
+def request(daemon, path, method="GET", body=None, tls=None, **headers):
+    """One request, over TLS where `tls` is an SSLContext. Headers are given with underscores:
+    `if_none_match=...`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(daemon), timeout=PATIENCE_S)
+    where = {"host": "127.0.0.1", "port": port_of(daemon), "timeout": PATIENCE_S}
+    connection = (http.client.HTTPSConnection(**where, context=tls) if tls else
+                  http.client.HTTPConnection(**where))
     try:
         connection.request(method, path, body, named)
         response = connection.getresponse()
@@ -88,12 +91,14 @@ class Refused(Exception):
 class WebSocket:
     """A WebSocket whose texts are FEED.md's objects."""
 
-    def __init__(self, daemon, path="/ws", receive_buffer=None, **headers):
+    def __init__(self, daemon, path="/ws", receive_buffer=None, tls=None, **headers):
         self.sock = socket.socket()
         self.sock.settimeout(PATIENCE_S)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.connect(("127.0.0.1", port_of(daemon)))
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname="127.0.0.1")
         self.buffer = b""
         self.updates = []
         self.next_id = 0

@@ -321,10 +321,10 @@ def test_sighup_reads_the_tokens_again_and_cuts_who_may_read_no_more(guarded):
 
 
 @ON_THE_LOOP
-def test_a_network_address_needs_a_token_file():
+def test_a_network_address_in_clear_is_refused():
     for address in "0.0.0.0:0", "[::]:0", "192.0.2.1:80":
         refused = richd("--http", address, "--check-config")
-        assert (refused.returncode, "token-file" in refused.stderr) == (78, True)
+        assert (refused.returncode, "tls-certificate" in refused.stderr) == (78, True)
     for address in "hub:80", "127.0.0.1", "127.0.0.1:x", "[127.0.0.1]:80", "::1:80", ":80":
         assert richd("--http", address, "--check-config").returncode == 78, address
 
