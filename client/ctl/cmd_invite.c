@@ -8,45 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/ctl/command.h"
 #include "client/ctl/common/invitation.h"
 #include "client/ctl/common/jsonline.h"
-#include "client/ctl/common/member.h"
-#include "client/ctl/common/program.h"
-#include "client/ctl/connect.h"
-#include "client/ctl/feed/params.h"
+#include "client/ctl/place.h"
 #include "proto/base/address.h"
 
 #define AUTHORISED "authorised_keys"
 #define SERVER_KEY "server.key"
 /* Where nobody said another one. */
 #define PORT 24105
-
-/* ---- where the daemon is -----------------------------------------------------------------------
- */
-
-/* The daemon's directory, and the first address of a network; "" where it does not say. */
-static void ask_daemon(const struct options *options, char directory[PATH_MAX],
-                       char network[KEYFILE_ENDPOINT_SIZE])
-{
-    struct feedclient *feed = NULL;
-    cJSON *status = NULL;
-
-    *directory = *network = '\0';
-    if (connect_open(options, &feed, NULL) == 0 &&
-        feedclient_call(feed, "server.status", params_none(), &status, NULL) == 0) {
-        const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(status, "network"), 0);
-
-        snprintf(directory, PATH_MAX, "%s", member_text(status, "state_dir", ""));
-        if (cJSON_IsString(first))
-            snprintf(network, KEYFILE_ENDPOINT_SIZE, "%s", first->valuestring);
-    }
-    cJSON_Delete(status);
-    feedclient_free(feed);
-}
 
 static bool is_any(const struct address *address)
 {
@@ -65,7 +38,8 @@ static int find_address(const struct options *options, const char *network,
         return err_set(err, -EINVAL,
                        "no daemon here says where it listens on a network: --address HOST:PORT is "
                        "how the other host reaches it");
-    snprintf(given, sizeof given, "%s", options->address ? options->address : network + 6);
+    snprintf(given, sizeof given, "%.*s", (int)sizeof given - 1,
+             options->address ? options->address : network + 6);
     if (address_parse(given, &address) < 0) {
         snprintf(given, sizeof given, "%s:%d", options->address ? options->address : "", PORT);
         if (address_parse(given, &address) < 0)
@@ -176,43 +150,16 @@ static int print_line(const char *name, const struct keyfile *keys, const char *
     return rc;
 }
 
-static int find_directory(const struct options *options, char directory[PATH_MAX],
-                          char network[KEYFILE_ENDPOINT_SIZE], struct err *err)
-{
-    ask_daemon(options, directory, network);
-    if (options->state_dir)
-        snprintf(directory, PATH_MAX, "%s", options->state_dir);
-    if (*directory)
-        return 0;
-    return program_state_dir(directory, PATH_MAX, err);
-}
-
-/* What others than the daemon's user write there, the daemon could not read. */
-static int check_owner(const char *directory, struct err *err)
-{
-    struct stat st;
-
-    if (stat(directory, &st) < 0)
-        return err_set(err, -errno, "%s: %s", directory, strerror(errno));
-    if (st.st_uid == geteuid())
-        return 0;
-    return err_set(
-        err, -EPERM,
-        "%s belongs to user %u, as whom this has to run: sudo -u '#%u' richctl invite ...",
-        directory, (unsigned)st.st_uid, (unsigned)st.st_uid);
-}
-
-static int invite(const struct options *options, const char *directory, struct keyfile *keys,
+static int invite(const struct options *options, const struct place *where, struct keyfile *keys,
                   struct err *err)
 {
+    const char *directory = where->directory;
     char path[PATH_MAX + sizeof AUTHORISED];
     struct keyfile server;
     int rc;
 
     snprintf(path, sizeof path, "%s/" SERVER_KEY, directory);
-    if (mkdir(directory, 0700) < 0 && errno != EEXIST)
-        return err_set(err, -errno, "%s: %s", directory, strerror(errno));
-    rc = check_owner(directory, err);
+    rc = place_make(where, "invite", err);
     if (rc < 0)
         return rc;
     rc = keyfile_keep(path, &server, err);
@@ -226,7 +173,7 @@ static int invite(const struct options *options, const char *directory, struct k
 
 int cmd_invite(struct feedclient *feed, const struct options *options, struct err *err)
 {
-    char directory[PATH_MAX], network[KEYFILE_ENDPOINT_SIZE];
+    struct place where;
     struct keyfile keys = {.public_key = ""};
     int rc = check_name(options->words[1], err);
 
@@ -234,13 +181,13 @@ int cmd_invite(struct feedclient *feed, const struct options *options, struct er
     if (rc == 0)
         rc = check_project(options->project, err);
     if (rc == 0)
-        rc = find_directory(options, directory, network, err);
+        rc = place_find(options, &where, err);
     if (rc == 0)
-        rc = find_address(options, network, keys.endpoint, err);
+        rc = find_address(options, where.network, keys.endpoint, err);
     if (rc == 0)
-        rc = invite(options, directory, &keys, err);
+        rc = invite(options, &where, &keys, err);
     if (rc == 0)
-        rc = print_line(options->words[1], &keys, network, options->json, err);
+        rc = print_line(options->words[1], &keys, where.network, options->json, err);
     explicit_bzero(&keys, sizeof keys);
     return rc;
 }

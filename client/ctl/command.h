@@ -33,7 +33,8 @@ command_fn cmd_backup; /* these two run richd, also where no daemon answers */
 command_fn cmd_restore;
 command_fn cmd_migrate; /* and this one */
 command_fn cmd_doctor;  /* connects itself, to each daemon that it finds */
-command_fn cmd_keygen;  /* these three get no connection either */
+command_fn cmd_keygen;  /* these four get no connection either */
+command_fn cmd_token;
 command_fn cmd_invite;
 command_fn cmd_join;
 command_fn cmd_import; /* gets no connection to the feed */

@@ -81,6 +81,8 @@ static const struct command commands[] = {
      0, cmd_join},
     {"keygen", " [NAME]", "a pair of keys in the file NAME.key; prints the public one", FOR_KEYGEN,
      0, 1, cmd_keygen},
+    {"token", " [add|remove NAME]", "who may read, or write, by HTTP: a token for each, by name",
+     FOR_TOKEN, 0, 2, cmd_token},
     {"doctor", "", "what is wrong, and what to do about it; 1 when there is anything", FOR_DOCTOR,
      0, 0, cmd_doctor},
     {"help", " [COMMAND]", "this text, or a command's", FOR_HELP, 0, 1, NULL},

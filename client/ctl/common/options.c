@@ -52,7 +52,8 @@ struct row {
 
 static const struct row rows[] = {
     TEXT("--runtime-dir", "DIR", runtime_dir, FOR_ALL, "the daemon's runtime directory"),
-    TEXT("--feed", "ADDRESS", feed, FOR_FEED | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE | FOR_INVITE,
+    TEXT("--feed", "ADDRESS", feed,
+         FOR_FEED | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE | FOR_INVITE | FOR_TOKEN,
          "its feed: unix:PATH or tcp:ADDRESS:PORT [RICHD_FEED]"),
     TEXT("--endpoint", "ADDRESS", endpoint, FOR_IMPORT,
          "its ingest: ipc://PATH or tcp://ADDRESS:PORT [RICHD_ENDPOINT]"),
@@ -108,6 +109,10 @@ static const struct row rows[] = {
          "where the history is (the running daemon's, or richd's own)"),
     TEXT("--state-dir", "DIR", state_dir, FOR_INVITE,
          "where authorised_keys is (the running daemon's, or richd's own)"),
+
+    TEXT("--state-dir", "DIR", state_dir, FOR_TOKEN,
+         "where the tokens are (the running daemon's, or richd's own)"),
+    TEXT("--rights", "R", rights, FOR_TOKEN, "read, or read,write to change what is stored (read)"),
 
     FLAG("--yes", yes, FOR_DELETE | FOR_PRUNE, "ask nobody"),
     FLAG("--yes", yes, FOR_KEYGEN | FOR_JOIN, "replace what is there"),

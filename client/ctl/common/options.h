@@ -46,11 +46,12 @@ enum command_bit {
     FOR_INVITE = 1 << 24,
     FOR_JOIN = 1 << 25,
     FOR_MIGRATE = 1 << 26,
+    FOR_TOKEN = 1 << 27,
     FOR_KEYS = FOR_KEYGEN | FOR_INVITE | FOR_JOIN,
     FOR_EDIT = FOR_RENAME | FOR_NOTE | FOR_TAG | FOR_HIDE | FOR_UNHIDE | FOR_DELETE | FOR_PRUNE,
     FOR_FEED = ((1 << 10) - 1) | FOR_EXPORT | FOR_EDIT, /* those that ask the feed */
     FOR_ALL = FOR_FEED | FOR_IMPORT | FOR_HELP | FOR_DOCTOR | FOR_BACKUP | FOR_RESTORE | FOR_KEYS |
-              FOR_MIGRATE,
+              FOR_MIGRATE | FOR_TOKEN,
 };
 
 /* Values of an option that may be given again and again. As many as the feed takes of any. */
@@ -101,6 +102,7 @@ struct options {
     const char *output;
     const char *state_dir;
     const char *address;
+    const char *rights;
 
     bool yes;
     bool relay;

@@ -7,12 +7,13 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import warnings
 
 import pytest
 
 from certificates import Certificate
-from harness import PATIENCE_S, draw, richd, wait_until
+from harness import PATIENCE_S, clean_environment, draw, richd, wait_until
 from httpclient import WebSocket, port_of, request
 
 
@@ -103,6 +104,21 @@ def test_a_reader_sees_points_as_they_come(secure, certificate):
         while len(steps) < 3:
             steps += [point["step"] for point in ws.update()["params"]["points"]]
     assert steps == [0, 1, 2]
+
+
+def test_python_reads_runs_back(secure, certificate):
+    with secure.trainer("mine") as trainer:
+        trainer.rows(*draw(64, 8, 2))
+        trainer.checkpoint(0)
+        trainer.finish()
+    feed = f"https://localhost:{port_of(secure)}/#token={token_of(secure)}"
+    ask = "import richd; print([run.name for run in richd.runs()])"
+    told = [subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False,
+                           env=clean_environment(RICHD_FEED=feed, **more))
+            for more in ({"SSL_CERT_FILE": str(certificate.path)}, {})]
+    assert told[0].stdout == "['mine']\n", told[0].stderr
+    assert "EFEED" in told[1].stderr and "SSL_CERT_FILE" in told[1].stderr
+    assert token_of(secure) not in told[1].stderr
 
 
 def test_old_versions_of_tls_and_plain_http_are_refused(secure, certificate):

@@ -1,13 +1,14 @@
-"""Who is let in beyond the loopback: wrong tokens are counted by address, and proxies are believed
-as far as they are named (proto/HTTP.md)."""
+"""Who is let in by HTTP (proto/HTTP.md): tokens come and go by `richctl token`, wrong ones are counted
+by address, and proxies are believed as far as they are named."""
 
+import hashlib
 import http.client
 import socket
 
 import pytest
 
 from certificates import Certificate
-from harness import PATIENCE_S
+from harness import PATIENCE_S, RpcError, wait_until
 from httpclient import READ, WebSocket, port_of, request
 
 
@@ -33,6 +34,74 @@ def proxied(new_daemon, tmp_path):
     tokens.chmod(0o600)
     return new_daemon("--http", "127.0.0.1:0", "--http-proxy", "127.0.0.1", "--token-file",
                       tokens).start()
+
+
+@pytest.fixture
+def paged(new_daemon):
+    """A daemon with the page that nobody asked for: all is behind a token."""
+    return new_daemon("--http", "on").start()
+
+
+def add_token(daemon, name, *more):
+    return daemon.richctl("token", "add", name, *more).strip()
+
+
+def status_with(daemon, token, path="/metrics"):
+    return request(daemon, path, authorization=f"Bearer {token}").status
+
+
+def test_a_token_counts_within_a_second_and_is_kept_as_a_hash(paged):
+    token = add_token(paged, "laptop")
+    assert (len(token), status_with(paged, "0" * 64)) == (64, 401)
+    wait_until(lambda: status_with(paged, token) == 200, "the token to be taken")
+    file = paged.state / "tokens"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert token not in file.read_text() and token not in paged.output
+    assert hashlib.sha256(token.encode()).hexdigest() in file.read_text()
+    assert paged.richctl("token", "list") == "read       laptop\n"
+    assert paged.richctl_json("token") == [{"name": "laptop", "rights": "read"}]
+
+
+def test_who_had_a_token_that_is_removed_is_cut_and_others_are_not(paged):
+    gone, stays = add_token(paged, "gone"), add_token(paged, "stays", "--rights", "read,write")
+    wait_until(lambda: status_with(paged, stays) == 200, "the tokens to be taken")
+    with WebSocket(paged, authorization=f"Bearer {gone}") as one, \
+            WebSocket(paged, sec_websocket_protocol="richd.token") as other:
+        assert one.ask("server.hello")["may_write"] is False
+        assert other.ask("server.hello", token=stays)["may_write"] is True
+        paged.richctl("token", "remove", "gone")
+        with pytest.raises(ConnectionError):
+            one.message()
+        assert status_with(paged, gone) == 401
+        assert other.ask("run.list")["total"] == 0
+    own = paged.endpoints["page"].partition("#token=")[2]
+    assert status_with(paged, own) == 200, "the page's own token is as it was"
+
+
+def test_a_token_of_people_writes_if_it_may(paged):
+    reads, writes = add_token(paged, "reads"), add_token(paged, "writes", "--rights", "read,write")
+    wait_until(lambda: status_with(paged, writes) == 200, "the tokens to be taken")
+    params = {"name": "mine", "query": "x=1"}
+    with WebSocket(paged, authorization=f"Bearer {reads}") as ws:
+        with pytest.raises(RpcError) as told:
+            ws.ask("view.save", **params)
+        assert told.value.code == -32003
+    with WebSocket(paged, authorization=f"Bearer {writes}") as ws:
+        ws.ask("view.save", **params)
+
+
+def test_what_makes_no_sense_is_refused_and_changes_nothing(paged):
+    add_token(paged, "laptop")
+    before = (paged.state / "tokens").read_text()
+    for words, code in [(("add", "laptop"), 1), (("remove", "other"), 1), (("add", "a b"), 64),
+                        (("add",), 64), (("rename", "a"), 64),
+                        (("add", "b", "--rights", "all"), 64)]:
+        paged.richctl("token", *words, expect=code)
+    assert (paged.state / "tokens").read_text() == before
+    file = paged.state / "tokens"
+    file.write_text("read short\n")
+    wait_until(lambda: "stay as they were" in paged.output, "the bad file to be noticed")
+    assert "line 1" in paged.output
 
 
 def test_an_address_that_guesses_waits_and_others_do_not(proxied):

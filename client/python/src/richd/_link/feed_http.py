@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
@@ -81,6 +82,9 @@ class HttpLink:
         self._set_timeout(deadline)
         try:
             self._connection.request("GET", request.decode(), headers=self._headers)
+        except ssl.SSLCertVerificationError as error:
+            reason = f"{error.verify_message}; SSL_CERT_FILE names a file of authorities to trust"
+            raise ValueError(f"its certificate is not trusted: {reason}") from error
         except http.client.HTTPException as error:
             raise ValueError(f"it does not speak HTTP: {error!r}") from error
 
