@@ -278,6 +278,7 @@ static void answer_in_clear(const struct http_link *link)
 
 static int shake(struct http_link *link)
 {
+    const char *why;
     int rc;
 
     ERR_clear_error();
@@ -290,7 +291,8 @@ static int shake(struct http_link *link)
     if (wants_more(link, rc))
         return 0;
     answer_in_clear(link);
-    log_debug("http: no TLS with a client: %s", ERR_reason_error_string(ERR_peek_error()));
+    why = ERR_reason_error_string(ERR_peek_error());
+    log_debug("http: no TLS with a client: %s", why ? why : "it has left");
     return -1;
 }
 

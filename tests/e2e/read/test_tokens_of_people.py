@@ -1,5 +1,5 @@
-"""Who is let in by HTTP (proto/HTTP.md): tokens come and go by `richctl token`, wrong ones are counted
-by address, and proxies are believed as far as they are named."""
+"""Who is let in by HTTP (proto/HTTP.md): tokens come and go by `richctl token`, wrong ones are
+counted by address, and proxies are believed as far as they are named."""
 
 import hashlib
 import http.client
