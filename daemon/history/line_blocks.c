@@ -269,7 +269,7 @@ int line_fill_bins(struct history *history, const struct line *line, const struc
     if (rc == 0 && !reading.blocks)
         rc = history_no_memory(err);
 
-    for (size_t i = 0; rc == 0 && i < sel->n_ranges; i++) {
+    for (size_t i = 0; reading.blocks && rc == 0 && i < sel->n_ranges; i++) {
         reading.attempt = sel->ranges[i].attempt;
         if (sel->ranges[i].from <= sel->ranges[i].to)
             rc = read_range(&reading, BLOCK_LEVELS, sel->ranges[i].from, sel->ranges[i].to, err);
