@@ -94,6 +94,7 @@ static const struct {
      "configurations of runs"},
     {"DELETE FROM run_summary WHERE run_key NOT IN (SELECT run_key FROM run)", NULL},
     {"DELETE FROM run_note WHERE run_key NOT IN (SELECT run_key FROM run)", NULL},
+    {"DELETE FROM relayed_run WHERE run_key NOT IN (SELECT run_key FROM run)", NULL},
     {"DELETE FROM watched WHERE run_key NOT IN (SELECT run_key FROM run)", NULL},
     {"DELETE FROM finding WHERE layer_key <> 0"
      " AND layer_key NOT IN (SELECT layer_key FROM layer)",

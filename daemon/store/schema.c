@@ -183,10 +183,10 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "UPDATE block SET data = NULL WHERE is_scalar = 0 AND name = '';",
     /* How far the relays have come that write into this store (daemon/relay), and which revision of
      * a run each has described last. */
-    "CREATE TABLE relayed(source TEXT PRIMARY KEY, session TEXT NOT NULL, batch INTEGER NOT NULL,"
-    " feed_seq INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE relayed(source TEXT NOT NULL UNIQUE, session TEXT NOT NULL,"
+    " batch INTEGER NOT NULL, feed_seq INTEGER NOT NULL);"
     "CREATE TABLE relayed_run(source TEXT NOT NULL, run_key INTEGER NOT NULL,"
-    " revision INTEGER NOT NULL, PRIMARY KEY(source, run_key)) WITHOUT ROWID;",
+    " revision INTEGER NOT NULL, UNIQUE(run_key, source));",
 };
 
 int store_schema_recognise(sqlite3 *database, int64_t *version, struct err *err)

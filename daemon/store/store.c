@@ -301,6 +301,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_LEAVE_SUMMARY] = LEAVE("run_summary", "run_key", "run_summary"),
     [SQL_LEAVE_CONFIG] = LEAVE("run_config", "run_key", "run_config"),
     [SQL_LEAVE_NOTE] = LEAVE("run_note", "run_key", "run_note"),
+    [SQL_LEAVE_RELAYED] = LEAVE("relayed_run", "run_key, source", "relayed_run"),
     [SQL_LEAVE_ATTEMPT] = LEAVE("attempt", "run_key, attempt", "attempt"),
 };
 

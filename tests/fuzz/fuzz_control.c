@@ -41,6 +41,12 @@ static char *encode(const struct control *control)
         return control_encode_nack(&control->nack);
     case CONTROL_PONG:
         return control_encode_pong(&control->pong);
+    case CONTROL_RELAY:
+        return control_encode_relay(&control->relay);
+    case CONTROL_BATCH:
+        return control_encode_batch(&control->batch);
+    case CONTROL_PLACE:
+        return control_encode_place(&control->place);
     case CONTROL_TYPES:
         break;
     }

@@ -360,7 +360,8 @@ static void bins_have_the_flags_of_their_points(void **state)
     expect_flags(f, flags);
     store_close(f->store);
     f->store = NULL;
-    history_fixture_run(f, "DELETE FROM block WHERE name = 'flags'; PRAGMA user_version = 16");
+    history_fixture_run(f, "DROP TABLE relayed; DROP TABLE relayed_run; DELETE FROM block WHERE "
+                           "name = 'flags'; PRAGMA user_version = 16");
     history_fixture_reopen(f);
     expect_flags(f, flags);
     sweep(f);
@@ -408,7 +409,8 @@ static void blocks_that_are_missing_are_made_again(void **state)
     n_rows = history_fixture_ask(f, "SELECT count(*) FROM block");
     store_close(f->store);
     f->store = NULL;
-    history_fixture_run(f, "DROP TABLE source; DROP TABLE pulled; DROP TABLE saved_view; ALTER "
+    history_fixture_run(f, "DROP TABLE relayed; DROP TABLE relayed_run;"
+                           " DROP TABLE source; DROP TABLE pulled; DROP TABLE saved_view; ALTER "
                            "TABLE attempt DROP COLUMN host;"
                            " DROP TABLE run_note; DROP INDEX run_by_hidden;"
                            " ALTER TABLE run DROP COLUMN hidden;"

@@ -111,6 +111,7 @@ static int open_again(struct history_fixture *f, const char *run, enum resume re
     "INSERT INTO member SELECT run_key, 1, 0, 'w', 1, 1, 1 FROM run;"                              \
     "INSERT INTO run_summary SELECT run_key, '{}' FROM run;"                                       \
     "INSERT INTO run_note SELECT run_key, 'n' FROM run;"                                           \
+    "INSERT INTO relayed_run SELECT 's', run_key, 1 FROM run;"                                     \
     "INSERT OR IGNORE INTO block SELECT 0, layer_key, 1, 'd_lr', 0, 15, x'00' FROM layer;"         \
     "INSERT OR IGNORE INTO block SELECT 1, name_key, 1, '', 0, 15, x'00' FROM scalar_name;"        \
     "INSERT INTO finding(run_key, layer_key, attempt, step, metric, direction, start_step,"        \
@@ -145,7 +146,7 @@ static size_t list_tables(const struct history_fixture *f, char names[][32], siz
     assert_int_equal(sqlite3_prepare_v2(db,
                                         "SELECT name FROM sqlite_schema WHERE type = 'table'"
                                         " AND name NOT IN ('state', 'tombstone', 'leaving',"
-                                        " 'saved_view', 'source', 'pulled')"
+                                        " 'saved_view', 'source', 'pulled', 'relayed')"
                                         " AND name NOT LIKE 'sqlite%'",
                                         -1, &q, NULL),
                      SQLITE_OK);

@@ -952,7 +952,7 @@ static void expect_refused(struct history_fixture *f, int rc, const char *text)
 }
 
 #define NO_MEMBERS                                                                                 \
-    "DROP TABLE source; DROP TABLE pulled;"                                                        \
+    "DROP TABLE relayed; DROP TABLE relayed_run; DROP TABLE source; DROP TABLE pulled;"            \
     "DROP TABLE saved_view; ALTER TABLE attempt DROP COLUMN host;"                                 \
     "DROP INDEX run_by_hidden; ALTER TABLE run DROP COLUMN revision;"                              \
     "DROP TABLE run_note; ALTER TABLE run DROP COLUMN hidden; ALTER TABLE run DROP COLUMN edited;" \
