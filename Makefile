@@ -414,7 +414,7 @@ BUILD_PACKAGES := gcc make pkg-config libc6-dev libuv1-dev libzmq3-dev libwebsoc
 	libwebsockets-evlib-uv libcjson-dev libsqlite3-dev libinih-dev libopenblas-dev liblapacke-dev zlib1g-dev libpq-dev libssl-dev brotli
 DEMO_PACKAGES  := python3 python3-numpy python3-zmq python3-torch jq
 PAPER_PACKAGES := python3-sklearn python3-matplotlib
-TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip openssl clang clang-format clang-tidy \
+TEST_PACKAGES  := libcmocka-dev python3-scipy python3-pytest python3-pytest-xdist python3-pyte python3-seccomp python3-pip python3-matplotlib openssl clang clang-format clang-tidy \
 	libclang-rt-14-dev cppcheck flake8 gcovr mypy strace systemd valgrind \
 	socat iproute2 locales mandoc zsh fish chromium $(if $(shell command -v node),,nodejs) $(if $(shell command -v npm),,npm)
 

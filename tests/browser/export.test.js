@@ -205,8 +205,8 @@ async function copied(query, options = {}) {
     const page = await openPage(`${stage.daemon.url}#${query}`, { permissions: ["clipboard-read", "clipboard-write"], ...options });
 
     await waitForStep(page, 10);
-    await page.waitForFunction(() => !/loading/.test(document.getElementById("legend").textContent));
-    if (query.includes("reference")) await page.waitForFunction(() => /\d\.\d/.test(document.getElementById("legend-reference").textContent));
+    await waitUntil(async () => !/loading/.test(await page.textContent("#legend")), "the runs");
+    if (query.includes("reference")) await waitUntil(async () => /\d\.\d/.test(await page.textContent("#legend-reference")), "the reference");
     await page.click("#export-menu > summary");
     await page.click("#export-python");
     await waitUntil(async () => (await page.textContent("#notice")) === "Python copied.", "the copy");
