@@ -60,8 +60,12 @@ test("a run that the sweep meets before the list is listed, without being looked
     await waitForStep(page, 5);
     await waitUntil(() => page.locator("#sweep-chart circle").count(), "the sweep");
 
-    await player.do("open", "three", { name: "three", config: { lr: 0.3 } });
-    await page.selectOption("#sweep-at", "greatest");
-    await page.waitForSelector("#run-rows li[data-run=three]");
+    // The list may have met the run just before: then the sweep has nothing to tell, and another one is opened.
+    for (const [i, at] of ["greatest", "least", "greatest"].entries()) {
+        await player.do("open", `later-${i}`, { name: `later-${i}`, config: { lr: 0.3 } });
+        await page.selectOption("#sweep-at", at);
+        if (await page.waitForSelector(`#run-rows li[data-run=later-${i}]`, { timeout: 9000 }).catch(() => null)) break;
+        assert.ok(i < 2, "the run is listed");
+    }
     await closePage(page);
 });

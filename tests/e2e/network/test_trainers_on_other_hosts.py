@@ -97,6 +97,8 @@ def test_a_key_of_a_project_opens_no_other_run(new_daemon, daemon_host, trainer_
         assert daemon.rpc("run.get", run="theirs")["project"] == "secret"
 
 
+#: So long a trainer waits, as hearing of a refusal takes a handshake and a turn of a busy machine.
+PATIENT_S = 6
 #: What the trainer hears, and what the daemon's log says.
 FAULTS = {
     "unknown key": ("does not know the key of this host", "10.99.0.2: key"),
@@ -116,16 +118,16 @@ def test_who_has_no_key_that_may_write_is_told_so(new_daemon, daemon_host, train
         home = tmp_path / fault
         server = pair()[0] if fault == "wrong server" else daemon.endpoints["server_key"]
         if fault == "no key":
-            programs[fault] = trainer_host.python(TRAINING, "default", "far", 2, home=home,
+            programs[fault] = trainer_host.python(TRAINING, "default", "far", PATIENT_S, home=home,
                                                   RICHD_ENDPOINT=ADDRESS)
         elif fault == "readable":
             join(home, server, public, secret)
             (home / ".config" / "richd" / "joined").chmod(0o644)
-            programs[fault] = trainer_host.python(TRAINING, "default", "far", 2, home=home,
+            programs[fault] = trainer_host.python(TRAINING, "default", "far", PATIENT_S, home=home,
                                                   RICHD_ENDPOINT=ADDRESS)
         else:
             join(home, server, public, secret)
-            programs[fault] = train(trainer_host, home, patience=2)
+            programs[fault] = train(trainer_host, home, patience=PATIENT_S)
     for program in programs.values():  # all end at the same time
         program.stdin.close()
         program.stdin = None
