@@ -145,6 +145,9 @@ UNIT := $(patsubst %.c,$(BUILD)/%,$(shell find tests/unit tests/sim -name 'test_
 ifeq ($(LIBSSL),)
 UNIT := $(filter-out %/test_certificate,$(UNIT))
 endif
+ifeq ($(LIBPQ),)
+UNIT := $(filter-out %/share/test_rows %/share/test_tally,$(UNIT))
+endif
 # The thread sanitizer has nothing to see in a test of one thread, and takes ten times as long.
 ifeq ($(SANITIZE)$(RICHD_TESTS),thread)
 UNIT := $(filter $(addprefix $(BUILD)/tests/unit/,$(addsuffix /%,daemon/store daemon/history daemon/ingest \
