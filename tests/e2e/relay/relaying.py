@@ -1,7 +1,7 @@
 """What the tests of relays have in common."""
 
+import sharing
 from harness import wait_until
-from sharing import answers
 
 
 def is_level(relay):
@@ -24,16 +24,5 @@ def problems(daemon):
 
 def assert_same(relay, central, run):
     """The central one says of the run what the relay says, as soon as that has come."""
-    wait_until(lambda: has_run(central, run) and answers(central, run) == answers(relay, run),
-               lambda: f"the same: {differences(answers(central, run), answers(relay, run))}")
-
-
-def differences(found, expected, path=""):
-    """Where the two differ."""
-    if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
-        return [each for key in found
-                for each in differences(found[key], expected[key], f"{path}.{key}")]
-    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
-        return [each for i, pair in enumerate(zip(found, expected))
-                for each in differences(*pair, f"{path}[{i}]")]
-    return [] if found == expected else [f"{path} is {found!r:.200}, not {expected!r:.200}"]
+    wait_until(lambda: has_run(central, run), "the run")
+    sharing.assert_same(central, relay, run)

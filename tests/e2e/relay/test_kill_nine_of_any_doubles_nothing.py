@@ -1,35 +1,12 @@
 """kill -9 of the relay and of the daemon behind it, at random instants: what the relay acknowledged
-is at the central one, once.
+is at the central one, once."""
 
-RICHD_TESTS=all takes many rounds; KILL_ROUNDS and KILL_SEED repeat what one has found."""
-
-import os
 import random
 import time
 
+from killing import LAYERS, ROUNDS, SEED, go_on, train_until_killed
 from relaying import assert_same, await_level
-from sharing import answers, train
-
-ROUNDS = int(os.environ.get("KILL_ROUNDS",
-                            200 if os.environ.get("RICHD_TESTS") == "all" else 5))
-SEED = int(os.environ.get("KILL_SEED", 1))
-LAYERS = ("head", "body")
-
-
-def train_until_killed(relay, acknowledged, first_step):
-    """An attempt of the run; notes each step that was acknowledged."""
-    with relay.trainer("run") as trainer:
-        for step in range(first_step, first_step + 40):
-            train(trainer, [step], LAYERS)
-            acknowledged.append((trainer.attempt, step))
-            yield
-
-
-def go_on(attempt, until):
-    """Trains until the time has come, or the attempt is over."""
-    while time.monotonic() < until:
-        if next(attempt, StopIteration) is StopIteration:
-            time.sleep(max(0, until - time.monotonic()))
+from sharing import answers
 
 
 def assert_once(daemon, acknowledged):

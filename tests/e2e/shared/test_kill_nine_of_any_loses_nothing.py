@@ -1,36 +1,14 @@
 """kill -9 of the daemon that writes, of the one that reads and of PostgreSQL (fsync on), at random
-instants: what was acknowledged is in the history once, and the reader has it once.
+instants: what was acknowledged is in the history once, and the reader has it once."""
 
-RICHD_TESTS=all takes many rounds; KILL_ROUNDS and KILL_SEED repeat what one has found."""
-
-import os
 import random
 import time
 
-from sharing import assert_same, await_level, train
+from killing import LAYERS, ROUNDS, SEED, go_on, train_until_killed
+from sharing import assert_same, await_level
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS",
-                            200 if os.environ.get("RICHD_TESTS") == "all" else 5))
-SEED = int(os.environ.get("KILL_SEED", 1))
 #: A trainer that says nothing for a minute is taken for lost.
 SILENT_S = 30
-LAYERS = ("head", "body")
-
-
-def train_until_killed(writer, acknowledged, first_step):
-    """An attempt of the run; notes each step that was acknowledged."""
-    with writer.trainer("run") as trainer:
-        for step in range(first_step, first_step + 40):
-            train(trainer, [step], LAYERS)
-            acknowledged.append((trainer.attempt, step))
-            yield
-
-
-def go_on(attempt, until):
-    """Trains until the time has come, or the attempt is over."""
-    while time.monotonic() < until:
-        if next(attempt, StopIteration) is StopIteration:
-            time.sleep(until - time.monotonic() if until > time.monotonic() else 0)
 
 
 def test_nothing_acknowledged_is_lost_or_doubled(new_daemon, own_server):
