@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/relay/batch_parts.h"
+#include "daemon/share/new_rows.h"
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
 
@@ -13,17 +14,6 @@
  * there, what describes these, then the rows. Each batch says all that is needed to merge it, so
  * nothing has to be agreed upon between the two sides but the place. */
 
-/* About what a row takes on its way, without what is long in it. */
-#define POINT_BYTES   "500"
-#define SCALAR_BYTES  "100"
-#define FINDING_BYTES "250"
-
-#define OF_CHECKPOINT(table)                                                                       \
-    "coalesce((SELECT length(data) FROM " table " x WHERE x.layer_key = point.layer_key"           \
-    " AND x.attempt = point.attempt AND x.step = point.step), 0)"
-#define NEW(table)  " FROM " table " INDEXED BY " table "_by_feed_seq"
-#define WINDOW      " WHERE feed_seq > ?1 AND feed_seq <= ?2"
-#define NEW_POINTS  NEW("point") " CROSS JOIN layer USING(layer_key)"
 #define NEW_SCALARS NEW("scalar") " CROSS JOIN scalar_name USING(name_key)"
 
 /* A table's columns are those of share_table(), with the run's key in the place of its id, and
@@ -40,20 +30,12 @@ static const char *const statements[BATCH_SQL_COUNT] = {
     " UNION ALL SELECT feed_seq, run_key, " FINDING_BYTES NEW("finding") WINDOW " ORDER BY 1",
     [BATCH_SQL_TOMBSTONES] = "SELECT id, coalesce(deleted, 0) FROM tombstone",
 
-    [BATCH_SQL_TABLES + SHARE_TABLE_RUN] =
-        "SELECT run_key, name, project, run_group, tags, created, updated, hidden, edited, revision"
-        " FROM run WHERE run_key = ?1",
-    [BATCH_SQL_TABLES + SHARE_TABLE_RUN_TEXT] =
-        "SELECT run.run_key, config, updates, summary, note, (SELECT group_concat(is_scalar"
-        " || ' ' || in_turn || ' ' || name, char(10)) FROM (SELECT * FROM watched"
-        " WHERE watched.run_key = ?1 ORDER BY place)) FROM run LEFT JOIN run_config USING(run_key)"
-        " LEFT JOIN run_summary USING(run_key) LEFT JOIN run_note USING(run_key)"
-        " WHERE run.run_key = ?1",
+    [BATCH_SQL_TABLES + SHARE_TABLE_RUN] = RUN_ROW,
+    [BATCH_SQL_TABLES + SHARE_TABLE_RUN_TEXT] = RUN_TEXT_ROW,
     [BATCH_SQL_TABLES + SHARE_TABLE_ATTEMPT] =
         "SELECT run_key, attempt, writer, coalesce(opened, 0.0), state, closed, first_step,"
         " last_step, launch, world, host FROM attempt WHERE run_key = ?1",
-    [BATCH_SQL_TABLES + SHARE_TABLE_MEMBER] =
-        "SELECT run_key, attempt, rank, writer, state, last_step FROM member WHERE run_key = ?1",
+    [BATCH_SQL_TABLES + SHARE_TABLE_MEMBER] = MEMBER_ROWS,
     [BATCH_SQL_TABLES + SHARE_TABLE_LAYER] =
         "SELECT run_key, layer_key, name, p, c FROM layer WHERE run_key = ?1 ORDER BY layer_key",
     [BATCH_SQL_TABLES + SHARE_TABLE_SCALAR_NAME] = NULL, /* each value has its name */

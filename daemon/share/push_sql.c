@@ -1,20 +1,9 @@
+#include "daemon/share/new_rows.h"
 #include "daemon/share/push_parts.h"
 #include "daemon/store/schema.h"
 #include "daemon/store/sql.h"
 
 /* What a push asks the store. A row of a window is one whose number of the feed lies in it. */
-
-/* About what a row takes on its way, without what is long in it. */
-#define POINT_BYTES   "500"
-#define SCALAR_BYTES  "100"
-#define FINDING_BYTES "250"
-
-#define OF_CHECKPOINT(table)                                                                       \
-    "coalesce((SELECT length(data) FROM " table " x WHERE x.layer_key = point.layer_key"           \
-    " AND x.attempt = point.attempt AND x.step = point.step), 0)"
-#define NEW(table) " FROM " table " INDEXED BY " table "_by_feed_seq"
-#define WINDOW     " WHERE feed_seq > ?1 AND feed_seq <= ?2"
-#define NEW_POINTS NEW("point") " CROSS JOIN layer USING(layer_key)"
 
 static const char *const statements[PUSH_SQL_COUNT] = {
     [PUSH_SQL_BEGIN] = "BEGIN",
@@ -33,20 +22,12 @@ static const char *const statements[PUSH_SQL_COUNT] = {
     " UNION ALL SELECT feed_seq, " FINDING_BYTES NEW("finding") WINDOW " ORDER BY 1",
     [PUSH_SQL_TOMBSTONES] = "SELECT id, coalesce(deleted, 0) FROM tombstone",
 
-    [PUSH_SQL_TABLES + SHARE_TABLE_RUN] =
-        "SELECT run_key, name, project, run_group, tags, created, updated, hidden, edited, revision"
-        " FROM run WHERE run_key = ?1",
-    [PUSH_SQL_TABLES + SHARE_TABLE_RUN_TEXT] =
-        "SELECT run.run_key, config, updates, summary, note, (SELECT group_concat(is_scalar"
-        " || ' ' || in_turn || ' ' || name, char(10)) FROM (SELECT * FROM watched"
-        " WHERE watched.run_key = ?1 ORDER BY place)) FROM run LEFT JOIN run_config USING(run_key)"
-        " LEFT JOIN run_summary USING(run_key) LEFT JOIN run_note USING(run_key)"
-        " WHERE run.run_key = ?1",
+    [PUSH_SQL_TABLES + SHARE_TABLE_RUN] = RUN_ROW,
+    [PUSH_SQL_TABLES + SHARE_TABLE_RUN_TEXT] = RUN_TEXT_ROW,
     [PUSH_SQL_TABLES + SHARE_TABLE_ATTEMPT] =
         "SELECT run_key, attempt, writer, coalesce(opened, 0), state, closed, first_step,"
         " last_step, launch, world, host FROM attempt WHERE run_key = ?1",
-    [PUSH_SQL_TABLES + SHARE_TABLE_MEMBER] =
-        "SELECT run_key, attempt, rank, writer, state, last_step FROM member WHERE run_key = ?1",
+    [PUSH_SQL_TABLES + SHARE_TABLE_MEMBER] = MEMBER_ROWS,
     [PUSH_SQL_TABLES + SHARE_TABLE_LAYER] =
         "SELECT run_key, layer_key, name, p, c FROM layer WHERE run_key = ?1",
     [PUSH_SQL_TABLES + SHARE_TABLE_SCALAR_NAME] =
